@@ -1,0 +1,320 @@
+"""How right predictions are: scores, intervals, calibration error, agreement. Needs numpy alone.
+
+Gold and predicted verdicts are passed as two aligned lists. A primary verdict is a label's name or ``None``; a set
+verdict is a collection of names, empty for none. Nothing here knows which labels there are unless it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stance.errors import InputError, LabelError
+from stance.labels import LABELS, NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with a bootstrap percentile interval, all on the figure's own scale."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """Precision, recall and F1 of one outcome, each in 0..1, and its number of gold pairs."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def outcomes(labels: Sequence[str] = LABELS) -> tuple[str, ...]:
+    """The labels and ``none``, in column order."""
+    return (*(str(label) for label in labels), NONE)
+
+
+def indices(verdicts: Sequence[str | None], labels: Sequence[str] = LABELS) -> np.ndarray:
+    """Turn primary verdicts into column numbers, shape (n,), ``None`` into the last.
+
+    Raises:
+        LabelError: A verdict is not one of ``labels``.
+    """
+    column = {name: i for i, name in enumerate(outcomes(labels))} | {None: len(labels)}
+    try:
+        return np.array([column[None if v is None else str(v)] for v in verdicts], dtype=np.int64)
+    except KeyError as missing:
+        raise LabelError(f"{missing} is not a label; the labels are {', '.join(outcomes(labels))}") from None
+
+
+def membership(sets: Sequence[Collection[str]], labels: Sequence[str] = LABELS) -> np.ndarray:
+    """Turn sets of stances into a boolean array, shape (n, n_labels)."""
+    known = [str(label) for label in labels]
+    for n, members in enumerate(sets):
+        if stray := {str(member) for member in members} - set(known):
+            raise LabelError(f"item {n}: {sorted(stray)} are not labels; the labels are {', '.join(known)}")
+    return np.array([[name in members for name in known] for members in sets], dtype=bool).reshape(-1, len(known))
+
+
+def confusion(gold: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
+    """Count pairs by (gold, predicted), shape (size, size)."""
+    return np.bincount(gold * size + predicted, minlength=size * size).reshape(size, size)
+
+
+def f1_by_outcome(matrix: np.ndarray) -> np.ndarray:
+    """F1 of each outcome from a confusion matrix; 0 where an outcome is neither gold nor predicted."""
+    hits = np.diag(matrix).astype(float)
+    total = matrix.sum(0) + matrix.sum(1)
+    return np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
+
+
+def macro_f1(gold: np.ndarray, predicted: np.ndarray, size: int) -> float:
+    """Mean F1 over all ``size`` outcomes, absent ones included as 0."""
+    return float(f1_by_outcome(confusion(gold, predicted, size)).mean())
+
+
+def micro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
+    """Micro-averaged F1 of sets; boolean arrays of shape (n, n_labels). 1.0 where both are empty throughout."""
+    hits, wrong = int((gold & predicted).sum()), int((gold ^ predicted).sum())
+    return 2 * hits / (2 * hits + wrong) if hits + wrong else 1.0
+
+
+def share_inside(gold_sets: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of primary predictions that a gold set admits; ``none`` is admitted by the empty set alone."""
+    admitted = np.hstack([gold_sets, ~gold_sets.any(axis=1, keepdims=True)])
+    return float(admitted[np.arange(len(predicted)), predicted].mean())
+
+
+def calibration_error(probabilities: np.ndarray, gold: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error of the top outcome, in 0..1.
+
+    Args:
+        probabilities: Shape (n, n_outcomes), rows sum to 1.
+        gold: Shape (n,), column numbers.
+        bins: Number of bins of equal count, so that no bin is a handful of pairs.
+
+    Source: Naeini et al. 2015; Nixon et al. 2019 for equal-mass bins.
+    """
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == gold
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return float(sum(len(part) * abs(confidence[part].mean() - hit[part].mean()) for part in parts) / len(gold))
+
+
+def bootstrap(
+    score: Callable[[np.ndarray], float],
+    clusters: Sequence[Hashable],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of a score by resampling whole clusters (documents), not rows.
+
+    Args:
+        score: Takes row numbers, shape (m,), gives the score of those rows.
+        clusters: One key per row; rows that share a key are drawn together.
+        resamples: How many draws.
+        level: Coverage of the interval, in 0..1.
+        seed: Seed of the draws.
+    """
+    _, group = np.unique(np.array([str(key) for key in clusters]), return_inverse=True)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    rng = np.random.default_rng(seed)
+    draws = [
+        score(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(score(np.arange(len(group))), float(low), float(high))
+
+
+def cohen_kappa(first: Sequence[str | None], second: Sequence[str | None]) -> float:
+    """Agreement of two annotators on the primary verdict beyond chance, at most 1 (Cohen 1960)."""
+    names = {v: i for i, v in enumerate(dict.fromkeys([*first, *second]))}
+    if len(first) != len(second) or not first:
+        raise InputError(f"kappa needs two verdicts for each item: {len(first)} and {len(second)} were given")
+    matrix = confusion(np.array([names[v] for v in first]), np.array([names[v] for v in second]), len(names))
+    observed = np.trace(matrix) / matrix.sum()
+    expected = float((matrix.sum(0) * matrix.sum(1)).sum() / matrix.sum() ** 2)
+    return 1.0 if expected == 1 else float((observed - expected) / (1 - expected))
+
+
+def masi_distance(first: Collection[str], second: Collection[str]) -> float:
+    """Distance of two sets, 0 (equal) to 1 (disjoint), which forgives a subset (Passonneau 2006)."""
+    a, b = set(first), set(second)
+    if a == b:
+        return 0.0
+    shared = a & b
+    monotonic = 0.0 if not shared else 2 / 3 if shared in (a, b) else 1 / 3
+    return 1 - len(shared) / len(a | b) * monotonic
+
+
+def krippendorff_alpha(
+    votes: Sequence[Sequence[Any]], distance: Callable[[Any, Any], float] = masi_distance
+) -> float:
+    """Agreement of any number of annotators, missing votes allowed, at most 1 (Krippendorff 2011).
+
+    Args:
+        votes: One sequence of votes per item, of any length; items with fewer than two votes do not count.
+        distance: Takes two votes, gives 0..1; squared inside, as the coefficient asks.
+    """
+    items = [[frozenset(v) if isinstance(v, (set, list, tuple, frozenset)) else v for v in item] for item in votes]
+    items = [item for item in items if len(item) > 1]
+    if not items:
+        raise InputError("alpha needs at least one item with two votes")
+    values = sorted({v for item in items for v in item}, key=repr)
+    place = {v: i for i, v in enumerate(values)}
+    coincidence = np.zeros((len(values), len(values)))
+    for item in items:
+        for i, a in enumerate(item):
+            for j, b in enumerate(item):
+                if i != j:
+                    coincidence[place[a], place[b]] += 1 / (len(item) - 1)
+    gap = np.array([[distance(a, b) ** 2 for b in values] for a in values])
+    margin = coincidence.sum(0)
+    expected = (np.outer(margin, margin) - np.diag(margin)) / (margin.sum() - 1)
+    disagreement = (expected * gap).sum()
+    return 1.0 if disagreement == 0 else float(1 - (coincidence * gap).sum() / disagreement)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How predictions stand to gold labels.
+
+    Attributes:
+        n: Number of pairs.
+        macro_f1: Over the labels and ``none``, with a 95 % bootstrap interval over documents.
+        accuracy: Of the primary verdict, with interval.
+        micro_f1: Of the sets of stances, with interval.
+        inside: Share of primary predictions that the gold set admits, with interval.
+        calibration_error: Expected calibration error of the primary verdict; ``None`` without probabilities.
+        labels: Scores by outcome.
+        confusion: Counts, ``confusion[gold][predicted]``, in the order of ``labels``.
+        by_source: The same figures for each source of pairs.
+    """
+
+    n: int
+    macro_f1: Interval
+    accuracy: Interval
+    micro_f1: Interval
+    inside: Interval
+    calibration_error: float | None
+    labels: Mapping[str, LabelScore]
+    confusion: tuple[tuple[int, ...], ...]
+    by_source: Mapping[str, Evaluation]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        interval = {name: getattr(self, name) for name in ("macro_f1", "accuracy", "micro_f1", "inside")}
+        return {
+            "n": self.n,
+            **{name: [round(x, 4) for x in (v.value, v.low, v.high)] for name, v in interval.items()},
+            "calibration_error": None if self.calibration_error is None else round(self.calibration_error, 4),
+            "labels": {
+                name: {"precision": round(s.precision, 4), "recall": round(s.recall, 4), "f1": round(s.f1, 4), "n": s.support}
+                for name, s in self.labels.items()
+            },
+            "confusion": [list(row) for row in self.confusion],
+            "by_source": {name: part.to_dict() for name, part in self.by_source.items()},
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"pairs               {self.n}",
+            f"macro-F1            {self.macro_f1}",
+            f"accuracy            {self.accuracy}",
+            f"micro-F1 of sets    {self.micro_f1}",
+            f"inside the gold set {self.inside}",
+        ]
+        if self.calibration_error is not None:
+            lines.append(f"calibration error   {self.calibration_error:.3f}")
+        lines += ["", f"{'':<22}{'precision':>10}{'recall':>8}{'F1':>8}{'n':>7}"]
+        lines += [
+            f"{name:<22}{s.precision:>10.3f}{s.recall:>8.3f}{s.f1:>8.3f}{s.support:>7}" for name, s in self.labels.items()
+        ]
+        names = list(self.labels)
+        lines += ["", "gold (rows) against predicted (columns)", " " * 22 + "".join(f"{n[:10]:>12}" for n in names)]
+        lines += [f"{name:<22}" + "".join(f"{c:>12}" for c in row) for name, row in zip(names, self.confusion, strict=True)]
+        if self.by_source:
+            lines += ["", f"{'by source':<22}{'n':>6}{'macro-F1':>10}{'micro-F1':>10}{'inside':>8}"]
+            lines += [
+                f"{name:<22}{e.n:>6}{e.macro_f1.value:>10.3f}{e.micro_f1.value:>10.3f}{e.inside.value:>8.3f}"
+                for name, e in self.by_source.items()
+            ]
+        return "\n".join(lines)
+
+
+def evaluate_verdicts(
+    predicted: Sequence[str | None],
+    predicted_sets: Sequence[Collection[str]],
+    gold: Sequence[str | None],
+    gold_sets: Sequence[Collection[str]],
+    *,
+    labels: Sequence[str] = LABELS,
+    probabilities: np.ndarray | None = None,
+    clusters: Sequence[Hashable] | None = None,
+    sources: Sequence[str] | None = None,
+    resamples: int = 1000,
+) -> Evaluation:
+    """Score aligned verdicts; see ``Evaluation`` for what comes out.
+
+    Raises:
+        InputError: The lists differ in length or are empty.
+        LabelError: A verdict is not one of ``labels``.
+    """
+    sizes = {len(predicted), len(predicted_sets), len(gold), len(gold_sets)}
+    if len(sizes) != 1 or not gold:
+        raise InputError(f"predictions and gold must align and not be empty: {len(predicted)} and {len(gold)} were given")
+    y, z = indices(gold, labels), indices(predicted, labels)
+    Y, Z = membership(gold_sets, labels), membership(predicted_sets, labels)
+    size = len(labels) + 1
+    keys = list(range(len(y))) if clusters is None else list(clusters)
+
+    def interval(score: Callable[[np.ndarray], float]) -> Interval:
+        return bootstrap(score, keys, resamples=resamples)
+
+    matrix = confusion(y, z, size)
+    hits, drawn, support = np.diag(matrix), matrix.sum(0), matrix.sum(1)
+    parts: dict[str, Evaluation] = {}
+    if sources is not None and len(set(sources)) > 1:
+        for name in sorted(set(sources)):
+            rows = [i for i, source in enumerate(sources) if source == name]
+            parts[name] = evaluate_verdicts(
+                [predicted[i] for i in rows],
+                [predicted_sets[i] for i in rows],
+                [gold[i] for i in rows],
+                [gold_sets[i] for i in rows],
+                labels=labels,
+                probabilities=None if probabilities is None else probabilities[rows],
+                clusters=[keys[i] for i in rows],
+                resamples=resamples,
+            )
+    return Evaluation(
+        n=len(y),
+        macro_f1=interval(lambda r: macro_f1(y[r], z[r], size)),
+        accuracy=interval(lambda r: float((y[r] == z[r]).mean())),
+        micro_f1=interval(lambda r: micro_f1(Y[r], Z[r])),
+        inside=interval(lambda r: share_inside(Y[r], z[r])),
+        calibration_error=None if probabilities is None else calibration_error(probabilities, y),
+        labels={
+            name: LabelScore(
+                float(hits[i] / drawn[i]) if drawn[i] else 0.0,
+                float(hits[i] / support[i]) if support[i] else 0.0,
+                float(f1),
+                int(support[i]),
+            )
+            for i, (name, f1) in enumerate(zip(outcomes(labels), f1_by_outcome(matrix), strict=True))
+        },
+        confusion=tuple(tuple(int(c) for c in row) for row in matrix),
+        by_source=parts,
+    )
