@@ -1,0 +1,1 @@
+"""How the default checkpoint is made and judged. Never imported by ``stance``."""
