@@ -174,7 +174,9 @@ def split_of(pairs: Iterable[LabelledPair]) -> list[str]:
     try:
         return [frozen[pair.document_id] for pair in pairs]
     except KeyError as missing:
-        raise InputError(f"document {missing} is in no split; run python -m training.splits to place new documents") from None
+        raise InputError(
+            f"document {missing} is in no split; run python -m training.splits to place new documents"
+        ) from None
 
 
 def read_split(*names: str, texts: str | os.PathLike[str] | None = None) -> list[LabelledPair]:
@@ -187,5 +189,7 @@ def read_split(*names: str, texts: str | os.PathLike[str] | None = None) -> list
 
 def digest(pairs: Iterable[LabelledPair]) -> str:
     """A hash of pairs and labels, for the record of a frozen set."""
-    rows = sorted(f"{p.id}\t{text_hash(p.accusation)}\t{text_hash(p.response)}\t{p.label}\t{sorted(p.labels)}" for p in pairs)
+    rows = sorted(
+        f"{p.id}\t{text_hash(p.accusation)}\t{text_hash(p.response)}\t{p.label}\t{sorted(p.labels)}" for p in pairs
+    )
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]

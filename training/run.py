@@ -21,7 +21,9 @@ from training.corpora import digest, read_split
 
 def main(
     config: Annotated[Path, typer.Argument(help="A file in training/configs.")],
-    output: Annotated[Path | None, typer.Option(help="Where the checkpoint goes; runs/<name>-<seed> if not given.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the checkpoint goes; runs/<name>-<seed> if not given.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the config's.")] = None,
     texts: Annotated[Path | None, typer.Option(help="Folder of the corpora; ../shared if not given.")] = None,
     limit: Annotated[int, typer.Option(help="Train on this many pairs only, for a quick trial; 0 for all.")] = 0,

@@ -1,0 +1,244 @@
+"""The verbs in a shell. Each command is one call of the library; errors print one line and exit with 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stance.errors import InputError, StanceError
+
+app = typer.Typer(
+    help="How a response stands to an accusation: denial, demand for evidence, counter-accusation, acknowledgment, or "
+    "none of them. Start with: stance classify \"You sold them rockets.\" \"Where is your evidence?\"",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Option(help="A checkpoint: 'default', a folder, or a hub name.")]
+Coverage = Annotated[float, typer.Option(help="Share of the predictions of each outcome to keep; the rest abstain.")]
+
+
+def _friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Print an error of the library as one line instead of a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except StanceError as error:
+            typer.echo(f"stance: {error}", err=True)
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+    return run
+
+
+@app.command()
+@_friendly
+def classify(
+    accusation: Annotated[str, typer.Argument(help="The charge.")],
+    response: Annotated[str, typer.Argument(help="What the accused side says to it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Model = "default",
+    coverage: Coverage = 1.0,
+) -> None:
+    """Judge one pair."""
+    from stance.api import load
+    from stance.labels import NONE
+
+    prediction = load(model).classify(accusation, response, coverage=coverage)
+    if as_json:
+        typer.echo(json.dumps(prediction.to_dict(), ensure_ascii=False))
+        return
+    verdict = "abstains" if prediction.abstained else str(prediction.label or NONE)
+    typer.echo(f"{verdict}  ({prediction.confidence:.0%} sure)" + ("  some text was cut" if prediction.truncated else ""))
+    for name, probability in prediction.probabilities.items():
+        carried = " *" if name in prediction.stances else ""
+        present = f"  present {prediction.presence[name]:4.0%}" if name in prediction.presence else ""
+        typer.echo(f"  {name!s:<20} {probability:4.0%}{present}{carried}")
+
+
+@app.command()
+@_friendly
+def score(
+    source: Annotated[list[str], typer.Argument(metavar="IN... OUT", help="Tables to read, then the one to write; - streams.")],
+    accusation: Annotated[str | None, typer.Option(help="Column of the charges.")] = None,
+    response: Annotated[str | None, typer.Option(help="Column of the replies.")] = None,
+    model: Model = "default",
+    backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
+    coverage: Coverage = 1.0,
+    on_error: Annotated[str, typer.Option(help="fail, or skip bad rows and list them in OUT.errors.jsonl.")] = "fail",
+    stream_format: Annotated[str | None, typer.Option("--format", help="Format of a stream: csv, tsv or jsonl.")] = None,
+    prefix: Annotated[str, typer.Option(help="Put before the name of every added column.")] = "",
+    resume: Annotated[bool, typer.Option(help="Take up a run that was broken off.")] = True,
+    chunk_rows: Annotated[int, typer.Option(help="Rows committed together.")] = 4096,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Judge every row of tables (CSV, TSV, JSONL, Parquet; .gz, .zst; globs; - for a stream)."""
+    from stance.files import classify_file
+
+    if len(source) < 2:
+        raise InputError("name at least one table to read and then the one to write: stance score IN OUT")
+    record = classify_file(
+        source[0] if len(source) == 2 else source[:-1],
+        source[-1],
+        accusation=accusation,
+        response=response,
+        model=model,
+        backend=backend,
+        coverage=coverage,
+        on_error=on_error,  # type: ignore[arg-type]
+        format=stream_format,  # type: ignore[arg-type]
+        prefix=prefix,
+        resume=resume,
+        chunk_rows=chunk_rows,
+        progress=False if quiet else None,
+    )
+    typer.echo(str(record), err=True)
+
+
+@app.command()
+@_friendly
+def analyze(
+    source: Annotated[str, typer.Argument(help="A file, a folder, or - for standard input.")],
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page here.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="Write the ledger's records here.")] = None,
+    model: Model = "default",
+) -> None:
+    """Find the accusations in documents, the responses to them, and judge each pair."""
+    from rich.console import Console
+
+    from stance.ledgers import analyze as read
+    from stance.records import Document, Ledger
+    from stance.reports import ledger_lines, ledger_page, ledger_table
+
+    skipped: list[str] = []
+
+    def report(document: Any, error: Exception) -> None:
+        skipped.append(f"{document}: {error}")
+        typer.echo(f"stance: skipped {document}: {error}", err=True)
+
+    if source == "-":
+        found: Any = read(Document(text=sys.stdin.buffer.read().decode("utf-8", "replace"), id="stdin"), model=model)
+    else:
+        found = read(Path(source), model=model, report=report)
+    ledgers = [found] if isinstance(found, Ledger) else list(found)
+    console = Console()
+    for ledger in ledgers:
+        console.print(ledger_table(ledger))
+    if html is not None:
+        html.write_text(ledger_page(ledgers), encoding="utf-8")
+        typer.echo(f"wrote {html}", err=True)
+    if jsonl is not None:
+        jsonl.write_text("".join(line + "\n" for line in ledger_lines(ledgers)), encoding="utf-8")
+        typer.echo(f"wrote {jsonl}", err=True)
+    if skipped:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_friendly
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="A table with accusation, response, label and optionally labels.")],
+    model: Model = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a checkpoint on labelled pairs."""
+    from stance import api
+    from stance.exchange import read_labelled
+
+    classifier = api.load(model)
+    gold = read_labelled(file, labels=classifier.labels)
+    evaluation = api.evaluate(classifier.classify_pairs(gold), gold)
+    typer.echo(json.dumps(evaluation.to_dict()) if as_json else str(evaluation))
+
+
+@app.command()
+@_friendly
+def train(
+    pairs: Annotated[Path, typer.Argument(help="Labelled pairs: CSV, JSONL or Parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new checkpoint.")],
+    base: Annotated[str, typer.Option(help="'default', a checkpoint, or an encoder by path or hub name.")] = "default",
+    test: Annotated[Path | None, typer.Option(help="Pairs to report on; a quarter is held out if not given.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pairs.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+) -> None:
+    """Train on pairs that you labelled, and report what was gained and lost."""
+    from dataclasses import replace
+
+    from stance.finetuning import CONTINUED, Recipe, fine_tune
+    from stance.finetuning.retraining import continues
+
+    recipe = replace(CONTINUED if continues(base) else Recipe(), seed=seed)
+    changes = {"epochs": epochs, "learning_rate": learning_rate}
+    recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    typer.echo(str(fine_tune(pairs, output=output, base=base, test=test, recipe=recipe)))
+    typer.echo(f"\nwrote {output}; use it with stance.load({str(output)!r})")
+
+
+@app.command()
+@_friendly
+def label(
+    pairs: Annotated[Path, typer.Argument(help="Pairs to label: CSV, JSONL or Parquet.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The labelled table.")] = None,
+    annotator: Annotated[str, typer.Option(help="Who labels.")] = "",
+    blind: Annotated[bool, typer.Option("--blind", help="A second reader, who sees nobody's verdicts.")] = False,
+    port: Annotated[int, typer.Option(help="Where to listen; any free port if 0.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    model: Model = "default",
+) -> None:
+    """Open a local page to label pairs by keyboard."""
+    from stance.labelling import serve
+
+    written = serve(
+        pairs, output=output, annotator=annotator, blind=blind, port=port, open_browser=browser, model=model
+    )
+    typer.echo(f"wrote {written}")
+
+
+@app.command()
+@_friendly
+def export(
+    output: Annotated[Path, typer.Argument(help="A new folder.")],
+    model: Model = "default",
+) -> None:
+    """Write a checkpoint that plain transformers opens."""
+    from stance.exporting import export as write
+
+    typer.echo(f"wrote {write(output, model=model)}")
+
+
+@app.command()
+@_friendly
+def info(model: Model = "default") -> None:
+    """Say which checkpoint is served, by what, and how good it is."""
+    import stance
+    from stance.api import load
+
+    classifier = load(model)
+    settings = classifier.settings
+    judged = settings.provenance.get("judged", {}).get("evaluation", {})
+    rows = {
+        "stance": stance.__version__,
+        "checkpoint": f"{settings.name} {settings.version}",
+        "digest": settings.digest,
+        "folder": str(classifier.path),
+        "backend": classifier.backend.name,
+        "labels": ", ".join(str(name) for name in settings.labels),
+        "window": f"{settings.max_tokens} tokens, {settings.max_accusation_tokens} of them for the accusation",
+    }
+    if judged:
+        rows["macro-F1"] = "{:.3f} [{:.3f}, {:.3f}] on {} test pairs".format(*judged["macro_f1"], judged["n"])
+    for name, value in rows.items():
+        typer.echo(f"{name:<12}{value}")

@@ -1,0 +1,165 @@
+"""Train and write a checkpoint: claim a folder, fit, calibrate, check the reload, give it its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stance import calibration, metrics
+from stance.backends.torch_network import StanceNetwork, TorchNetwork
+from stance.checkpoint import Settings, write_settings
+from stance.classifier import StanceClassifier
+from stance.encoding import Batch, Encoder
+from stance.errors import CheckpointError, InputError
+from stance.exporting import write_graph
+from stance.finetuning.network import start
+from stance.finetuning.recipe import Recipe
+from stance.finetuning.training import RUN, fit
+from stance.labels import LABELS
+from stance.records import LabelledPair
+
+_SAME_SCORES = 1e-4
+_GRAPH_AGREES = 0.95
+
+
+def train_checkpoint(
+    train: Sequence[LabelledPair],
+    validation: Sequence[LabelledPair],
+    *,
+    output: str | os.PathLike[str],
+    base: str | os.PathLike[str] = "default",
+    recipe: Recipe | None = None,
+    labels: Sequence[str] = LABELS,
+    name: str = "",
+    version: str = "1",
+    provenance: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train on ``train``, choose and calibrate on ``validation``, write a checkpoint.
+
+    A run that was killed goes on from its last saved step when it is called again with the same arguments, and ends
+    with the same weights. The folder appears under its name only when it is whole.
+
+    Args:
+        train: Pairs to learn from.
+        validation: Pairs to choose the epoch and to calibrate on; none of ``train``'s documents.
+        output: The checkpoint's folder; must not exist.
+        base: ``"default"``, a checkpoint, or an encoder by path or hub name.
+        recipe: How to train.
+        labels: The label set, in column order.
+        name: What the checkpoint is called; the folder's name if empty.
+        version: Its version.
+        provenance: What to record of the data; validation scores are added.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        InputError: A split is empty, or the splits share a document.
+        LabelError: A pair carries a label that is not in ``labels``.
+        CheckpointError: ``output`` exists, or the written checkpoint scores differently when it is opened again.
+    """
+    recipe, target = recipe or Recipe(), Path(output)
+    _check_splits(train, validation)
+    if target.exists():
+        raise CheckpointError(f"{target} exists; name a new folder or remove it")
+    draft = target.with_name(target.name + ".partial")
+    _claim(draft, _fingerprint(train, validation, base, recipe, labels))
+    torch.manual_seed(recipe.seed)
+    model, encoder = start(base, labels, recipe, draft)
+    model = fit(model, encoder, train, validation, recipe, labels, draft, progress)
+    return _write(model, encoder, validation, recipe, labels, draft, target, str(base), name, version, provenance or {})
+
+
+def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPair]) -> None:
+    if not train or not validation:
+        raise InputError(f"training needs pairs in both splits: {len(train)} train, {len(validation)} validation")
+    shared = {p.document_id for p in train if p.document_id} & {p.document_id for p in validation}
+    if shared:
+        raise InputError(f"{len(shared)} documents are in both splits, {sorted(shared)[0]!r} first; split by document")
+
+
+def _fingerprint(
+    train: Sequence[LabelledPair], validation: Sequence[LabelledPair], base: Any, recipe: Recipe, labels: Sequence[str]
+) -> str:
+    """A hash of all that decides a run, so that only the same run is resumed."""
+    rows = [(p.accusation, p.response, p.label, p.labels, p.weight) for part in (train, validation) for p in part]
+    decided = [rows, str(base), asdict(recipe), [str(label) for label in labels]]
+    return hashlib.sha256(json.dumps(decided, ensure_ascii=True).encode()).hexdigest()
+
+
+def _claim(draft: Path, fingerprint: str) -> None:
+    """Take the working folder, or find that it belongs to this very run and may be resumed."""
+    mark = draft / "run.txt"
+    if draft.exists() and (not mark.is_file() or mark.read_text() != fingerprint):
+        raise CheckpointError(f"{draft} holds an unfinished run on other pairs or settings; remove it to start anew")
+    draft.mkdir(parents=True, exist_ok=True)
+    mark.write_text(fingerprint)
+
+
+def _write(
+    model: Any,
+    encoder: Encoder,
+    validation: Sequence[LabelledPair],
+    recipe: Recipe,
+    labels: Sequence[str],
+    draft: Path,
+    target: Path,
+    base: str,
+    name: str,
+    version: str,
+    provenance: Mapping[str, Any],
+) -> Path:
+    """Write, calibrate and check a checkpoint in the draft folder, then give it its name."""
+    model.save_pretrained(draft)
+    settings = Settings(
+        name=name or target.name,
+        version=version,
+        labels=tuple(labels),
+        max_tokens=recipe.max_tokens,
+        max_accusation_tokens=recipe.max_accusation_tokens,
+        calibration=calibration.Calibration.identity(len(labels)),
+        base=base,
+    )
+    torch_logits = StanceClassifier(settings, encoder, TorchNetwork(StanceNetwork(model)), draft).logits(validation)
+    write_graph(model, draft, _sample(encoder, validation))
+    write_settings(draft, settings)
+    reopened = StanceClassifier.load(draft, backend="torch").logits(validation[:10])
+    if not np.allclose(reopened, torch_logits[:10], atol=_SAME_SCORES):
+        raise CheckpointError(f"{draft} scores differently when it is opened again; it is not given its name")
+    served = StanceClassifier.load(draft, backend="onnx").logits(validation)
+    agreement = float((served.argmax(1) == torch_logits.argmax(1)).mean())
+    if agreement < _GRAPH_AGREES and len(validation) >= 50:
+        raise CheckpointError(f"the int8 graph agrees with the network on {agreement:.1%} of validation labels only")
+    gold = metrics.indices([p.label for p in validation], labels)
+    gold_sets = metrics.membership([p.labels for p in validation], labels)
+    fitted = calibration.fit(served, gold, gold_sets)
+    chosen = fitted.probabilities(served).argmax(1)
+    record = {
+        **provenance,
+        "recipe": asdict(recipe),
+        "graph_agreement": round(agreement, 4),
+        "validation": {
+            "n": len(validation),
+            "macro_f1": round(metrics.macro_f1(gold, chosen, len(labels) + 1), 4),
+            "confusion": metrics.confusion(gold, chosen, len(labels) + 1).tolist(),
+        },
+    }
+    write_settings(draft, replace(settings, calibration=fitted, provenance=record))
+    shutil.rmtree(draft / RUN, ignore_errors=True)
+    (draft / "run.txt").unlink()
+    os.replace(draft, target)
+    return target
+
+
+def _sample(encoder: Encoder, pairs: Sequence[LabelledPair], size: int = 96, batch: int = 16) -> list[Batch]:
+    """Some pairs in batches, from which the scales of int8 activations are measured."""
+    rows = sorted(encoder.encode(pairs[:: max(1, len(pairs) // size)]), key=lambda row: len(row.ids))
+    return [encoder.pad(rows[i : i + batch]) for i in range(0, len(rows), batch)]

@@ -1,0 +1,219 @@
+"""Judge a checkpoint on the frozen test set: ``python -m training.judge``.
+
+Prints every figure beside the baselines, the model's own blind versions and the annotators; ``--write`` also stores the
+record in the checkpoint and writes its card from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import stance
+from stance import metrics
+from stance.checkpoint import read_settings, resolve, write_settings
+from stance.classifier import StanceClassifier
+from stance.labels import LABELS, NONE
+from stance.metrics import Evaluation
+from stance.records import LabelledPair
+from training.baselines import as_table, word_counts
+from training.corpora import REAL_FILE, SPLITS_FILE, digest, read_split
+
+SIZE = len(LABELS) + 1
+OUTCOMES = metrics.outcomes()
+
+
+def main(
+    model: Annotated[str, typer.Option(help="A checkpoint.")] = "default",
+    split: Annotated[str, typer.Option(help="test, or validation while tuning.")] = "test",
+    texts: Annotated[Path | None, typer.Option(help="Folder of the corpora; ../shared if not given.")] = None,
+    backend: Annotated[str, typer.Option(help="onnx, torch or auto.")] = "auto",
+    documents: Annotated[
+        bool, typer.Option("--documents", help="Judge the reading of whole documents instead.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Store the record in the checkpoint and write its card.")
+    ] = False,
+) -> None:
+    """Score a checkpoint and everything it should be compared with."""
+    if documents:
+        from training.documents import judge_documents
+
+        judge_documents(model=model, texts=texts, write=write)
+        return
+    classifier = stance.load(model, backend=backend)
+    gold, train = read_split(split, texts=texts), read_split("train", texts=texts)
+    record = judge(classifier, train, gold)
+    record["split"] = {"name": split, "n": len(gold), "digest": digest(gold)}
+    print_record(record)
+    if write:
+        store(resolve(model), record)
+
+
+def judge(classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]) -> dict[str, Any]:
+    """Everything that the card reports, as plain values and ``Evaluation`` objects."""
+    predictions = classifier.classify_pairs(gold)
+    return {
+        "model": repr(classifier),
+        "evaluation": stance.evaluate(predictions, gold),
+        "rivals": rivals(classifier, train, gold),
+        "gauge": leak_gauge(classifier, gold),
+        "annotators": annotators(),
+        "coverage": risk_coverage(predictions, gold),
+        "hub": through_evaluate(predictions, gold),
+    }
+
+
+def rivals(
+    classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]
+) -> dict[str, dict[str, float]]:
+    """Macro-F1, overall and by source, of the model and of word counts with and without the accusation."""
+    table = as_table(gold)
+    chosen = {
+        "this model": classifier.logits(gold).argmax(1),
+        "TF-IDF + logistic regression, pair": word_counts(train).predict(table),
+        "TF-IDF + logistic regression, response only": word_counts(train, reads=["response"]).predict(table),
+        "this model, accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
+    }
+    return {name: by_source(gold, columns) for name, columns in chosen.items()}
+
+
+def by_source(gold: Sequence[LabelledPair], predicted: np.ndarray) -> dict[str, float]:
+    """Macro-F1 over all pairs, over the real ones, and of each source."""
+    y = metrics.indices([pair.label for pair in gold])
+    source = np.array([pair.source for pair in gold])
+    parts = {"all": source != "", "real": source != "written"} | {name: source == name for name in sorted(set(source))}
+    return {name: metrics.macro_f1(y[rows], predicted[rows], SIZE) for name, rows in parts.items() if rows.any()}
+
+
+def leak_gauge(classifier: StanceClassifier, gold: Sequence[LabelledPair], seed: int = 0) -> dict[str, Any]:
+    """What is left of the score when a text is hidden or the accusations are shuffled, and who wins on the twins."""
+    y = metrics.indices([pair.label for pair in gold])
+    order = np.random.default_rng(seed).permutation(len(gold))
+    shuffled = [replace(pair, accusation=gold[i].accusation) for pair, i in zip(gold, order, strict=True)]
+    seen = {
+        "as it is": classifier.logits(gold).argmax(1),
+        "accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
+        "response hidden": classifier.logits(gold, hide="response").argmax(1),
+        "accusations shuffled": classifier.logits(shuffled).argmax(1),
+    }
+    twins = np.array([bool(pair.twin) for pair in gold])
+    gauge: dict[str, Any] = {"macro_f1": {name: metrics.macro_f1(y, z, SIZE) for name, z in seen.items()}}
+    if twins.any():
+        gauge["twins"] = {"n": int(twins.sum())} | {
+            name: float((y[twins] == seen[name][twins]).mean()) for name in ("as it is", "accusation hidden")
+        }
+    return gauge
+
+
+def annotators() -> dict[str, dict[str, float]]:
+    """Agreement of two blind readers on validation and test pairs, by source, before any reconciliation."""
+    splits = json.loads(SPLITS_FILE.read_text(encoding="utf-8"))["documents"]
+    rows = [json.loads(line) for line in REAL_FILE.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if len(row["votes"]) > 1 and splits[row["document"]] != "train"]
+    return {
+        name: agreement([row for row in rows if name in ("all", row["source"])]) for name in ("all", "news", "briefing")
+    }
+
+
+def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Kappa, alpha, and the scores that the second reader would get if the first were gold."""
+    first, second = [row["votes"][0] for row in rows], [row["votes"][1] for row in rows]
+    y, z = metrics.indices([v["label"] for v in first]), metrics.indices([v["label"] for v in second])
+    Y, Z = metrics.membership([v["labels"] for v in first]), metrics.membership([v["labels"] for v in second])
+    return {
+        "n": len(rows),
+        "kappa": metrics.cohen_kappa([v["label"] for v in first], [v["label"] for v in second]),
+        "alpha": metrics.krippendorff_alpha([(a["labels"], b["labels"]) for a, b in zip(first, second, strict=True)]),
+        "macro_f1": metrics.macro_f1(y, z, SIZE),
+        "micro_f1": metrics.micro_f1(Y, Z),
+        "inside": metrics.share_inside(Y, z),
+    }
+
+
+def risk_coverage(predictions: Sequence[stance.Prediction], gold: Sequence[LabelledPair]) -> list[dict[str, float]]:
+    """Accuracy of the surest predictions of each outcome, at falling coverage."""
+    chosen = np.array([int(np.argmax(list(p.probabilities.values()))) for p in predictions])
+    confidence = np.array([p.confidence for p in predictions])
+    y = metrics.indices([pair.label for pair in gold])
+    curve = []
+    for coverage in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
+        kept = np.zeros(len(y), dtype=bool)
+        for k in range(SIZE):
+            rows = np.flatnonzero(chosen == k)
+            kept[rows[np.argsort(-confidence[rows], kind="stable")][: round(coverage * len(rows))]] = True
+        curve.append(
+            {
+                "coverage": float(kept.mean()),
+                "accuracy": float((y[kept] == chosen[kept]).mean()),
+                "macro_f1": metrics.macro_f1(y[kept], chosen[kept], SIZE),
+            }
+        )
+    return curve
+
+
+def through_evaluate(predictions: Sequence[stance.Prediction], gold: Sequence[LabelledPair]) -> dict[str, float]:
+    """The main figures once more, through the ``evaluate`` library, so that both ways are seen to agree."""
+    from training.measures import PrimaryVerdict, StanceSets
+
+    primary = PrimaryVerdict().compute(
+        predictions=[str(p.label or NONE) for p in predictions], references=[str(pair.label or NONE) for pair in gold]
+    )
+    sets = StanceSets().compute(
+        predictions=[[str(s) for s in p.stances] for p in predictions],
+        references=[[str(s) for s in pair.labels] for pair in gold],
+    )
+    return {**primary, **sets}
+
+
+def print_record(record: Mapping[str, Any]) -> None:
+    """Print a record for a person."""
+    print(f"{record['model']}\n{record['split']['name']} pairs, digest {record['split']['digest']}\n")
+    print(record["evaluation"])
+    sources = list(next(iter(record["rivals"].values())))
+    print("\n" + f"{'macro-F1':<46}" + "".join(f"{name:>10}" for name in sources))
+    for name, row in record["rivals"].items():
+        print(f"{name:<46}" + "".join(f"{row[source]:>10.3f}" for source in sources))
+    for name, row in record["annotators"].items():
+        print(
+            f"annotators, {name} (n={row['n']:.0f}): kappa {row['kappa']:.3f}, alpha {row['alpha']:.3f}, second against "
+            f"first macro-F1 {row['macro_f1']:.3f}, micro-F1 {row['micro_f1']:.3f}, inside {row['inside']:.3f}"
+        )
+    print("\nleak gauge, macro-F1: " + ", ".join(f"{k} {v:.3f}" for k, v in record["gauge"]["macro_f1"].items()))
+    if "twins" in record["gauge"]:
+        t = record["gauge"]["twins"]
+        print(
+            f"twins (n={t['n']}), accuracy: as it is {t['as it is']:.3f}, accusation hidden {t['accusation hidden']:.3f}"
+        )
+    print("\ncoverage by outcome -> accuracy, macro-F1")
+    for row in record["coverage"]:
+        print(f"  {row['coverage']:.2f} -> {row['accuracy']:.3f}, {row['macro_f1']:.3f}")
+    print("through evaluate: " + ", ".join(f"{name} {value:.4f}" for name, value in record["hub"].items()))
+
+
+def store(folder: Path, record: Mapping[str, Any]) -> None:
+    """Put the record into the checkpoint's settings and write the card from it."""
+    from stance.cards import write_card
+
+    plain = {k: v.to_dict() if isinstance(v, Evaluation) else _rounded(v) for k, v in record.items()}
+    settings = read_settings(folder)
+    write_settings(folder, replace(settings, provenance={**settings.provenance, "judged": plain}))
+    write_card(folder)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    typer.run(main)
