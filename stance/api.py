@@ -67,7 +67,7 @@ def iter_pairs(
 
 
 def evaluate(
-    predictions: Sequence[Prediction], gold: Sequence[LabelledPair | str | None | Collection[str]], **options: Any
+    predictions: Sequence[Prediction], gold: Sequence[LabelledPair | str | Collection[str] | None], **options: Any
 ) -> Any:
     """Score predictions against gold verdicts.
 
@@ -90,7 +90,9 @@ def evaluate(
     from stance.metrics import evaluate_verdicts
 
     if len(predictions) != len(gold) or not predictions:
-        raise InputError(f"{len(predictions)} predictions and {len(gold)} gold verdicts: they must align and not be empty")
+        raise InputError(
+            f"{len(predictions)} predictions and {len(gold)} gold verdicts: they must align and not be empty"
+        )
     verdicts = [_gold_verdict(item) for item in gold]
     if all(isinstance(item, LabelledPair) for item in gold):
         options.setdefault("clusters", [item.document_id or str(i) for i, item in enumerate(gold)])  # type: ignore[union-attr]
@@ -107,7 +109,7 @@ def evaluate(
     )
 
 
-def _gold_verdict(item: LabelledPair | str | None | Collection[str]) -> tuple[str | None, tuple[str, ...]]:
+def _gold_verdict(item: LabelledPair | str | Collection[str] | None) -> tuple[str | None, tuple[str, ...]]:
     if isinstance(item, LabelledPair):
         return item.label, item.labels
     if item is None or item in ("", "none"):

@@ -54,6 +54,19 @@ class Calibration:
     threshold: tuple[float, ...]
     surest: tuple[tuple[float, ...], ...] = ()
 
+    def __post_init__(self) -> None:
+        n = len(self.bias)
+        rows = [len(row) for row in self.weight]
+        if (
+            not self.temperature > 0
+            or rows != [n + 1] * n
+            or len(self.threshold) != n
+            or len(self.surest) not in (0, n + 1)
+        ):
+            raise InputError(
+                f"the numbers of this calibration do not fit {n} stances, or its temperature is not above 0"
+            )
+
     @classmethod
     def identity(cls, n_labels: int) -> Calibration:
         """The calibration that takes each logit as it is, and 0.5 for a threshold."""

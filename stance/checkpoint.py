@@ -105,13 +105,17 @@ def read_settings(folder: Path) -> Settings:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
             raise CheckpointError(f"{path} is of format {values['format']!r}; this version of stance reads {FORMAT}")
+        labels = tuple(as_label(name) for name in values["labels"])
+        calibration = Calibration.from_dict(values["calibration"])
+        if len(calibration.bias) != len(labels):
+            raise ValueError(f"{len(labels)} labels, but a calibration for {len(calibration.bias)}")
         return Settings(
             name=values["name"],
             version=values["version"],
-            labels=tuple(as_label(name) for name in values["labels"]),
+            labels=labels,
             max_tokens=int(values["max_tokens"]),
             max_accusation_tokens=int(values["max_accusation_tokens"]),
-            calibration=Calibration.from_dict(values["calibration"]),
+            calibration=calibration,
             base=values["base"],
             provenance=values["provenance"],
             files=values["files"],

@@ -14,6 +14,7 @@ from stance import calibration as calibrating
 from stance.backends import Backend, open_backend
 from stance.checkpoint import TOKENIZER_FILE, Settings, read_settings, resolve, verify
 from stance.encoding import Encoded, Encoder, as_pair
+from stance.errors import InputError
 from stance.labels import NONE
 from stance.records import Pair, Prediction
 
@@ -81,7 +82,11 @@ class StanceClassifier:
         return self._judge(pairs, self.settings.calibration.least_confidence(coverage))[0]
 
     def classify_pairs(
-        self, pairs: Iterable[Pair | Sequence[str]], *, coverage: float = 1.0, progress: Callable[[int], Any] | None = None
+        self,
+        pairs: Iterable[Pair | Sequence[str]],
+        *,
+        coverage: float = 1.0,
+        progress: Callable[[int], Any] | None = None,
     ) -> list[Prediction]:
         """Judge many pairs; the same order comes back.
 
@@ -96,7 +101,11 @@ class StanceClassifier:
         return list(self.iter_pairs(pairs, coverage=coverage, progress=progress))
 
     def iter_pairs(
-        self, pairs: Iterable[Pair | Sequence[str]], *, coverage: float = 1.0, progress: Callable[[int], Any] | None = None
+        self,
+        pairs: Iterable[Pair | Sequence[str]],
+        *,
+        coverage: float = 1.0,
+        progress: Callable[[int], Any] | None = None,
     ) -> Iterator[Prediction]:
         """Judge a stream of pairs, of any length, in constant memory.
 
@@ -105,7 +114,10 @@ class StanceClassifier:
         least = self.settings.calibration.least_confidence(coverage)
         if isinstance(pairs, (str, bytes)):
             as_pair(pairs, 0)
-        stream = enumerate(pairs)
+        try:
+            stream = enumerate(pairs)
+        except TypeError:
+            raise InputError(f"pairs is a {type(pairs).__name__}; give a list or any other iterable of pairs") from None
         while chunk := list(islice(stream, CHUNK)):
             checked: list[Pair] = []
             failure: Exception | None = None
@@ -121,13 +133,20 @@ class StanceClassifier:
             if progress is not None:
                 progress(len(checked))
 
-    def logits(self, pairs: Sequence[Pair]) -> np.ndarray:
+    def logits(self, pairs: Sequence[Pair], *, hide: str | None = None) -> np.ndarray:
         """Raw scores of checked pairs.
+
+        Args:
+            pairs: What to score.
+            hide: ``"accusation"`` or ``"response"`` leaves that text out, to see what the other tells alone.
 
         Returns:
             float32, shape (n, n_labels + 1): one for each stance, then one for none.
         """
-        return self._run(self._encoder.encode(pairs), self._backend.logits)
+        encoded = self._encoder.encode(pairs)
+        if hide is not None:
+            encoded = [self._encoder.hide(row, hide) for row in encoded]
+        return self._run(encoded, self._backend.logits)
 
     def features(self, pairs: Sequence[Pair]) -> np.ndarray:
         """Pooled hidden states of checked pairs, float32, shape (n, n_features); what the document heads read."""
@@ -135,7 +154,12 @@ class StanceClassifier:
 
     def _judge(self, pairs: Sequence[Pair], least_confidence: np.ndarray) -> list[Prediction]:
         encoded = self._encoder.encode(pairs)
-        logits = self._run(encoded, self._backend.logits)
+        return self._read(
+            self._run(encoded, self._backend.logits), [row.truncated for row in encoded], least_confidence
+        )
+
+    def _read(self, logits: np.ndarray, truncated: Sequence[bool], least_confidence: np.ndarray) -> list[Prediction]:
+        """Turn logits into predictions."""
         fit = self.settings.calibration
         probabilities, presence = fit.probabilities(logits), fit.presence(logits)
         chosen = probabilities.argmax(1)
@@ -149,7 +173,7 @@ class StanceClassifier:
                 presence.tolist(),
                 carried.tolist(),
                 sure.tolist(),
-                (e.truncated for e in encoded),
+                truncated,
                 strict=True,
             )
         ]
@@ -176,8 +200,10 @@ class StanceClassifier:
 
     def _run(self, encoded: Sequence[Encoded], network: Callable[..., np.ndarray]) -> np.ndarray:
         """Score each distinct pair once, sorted by length, in batches of equal work; give back the order that came."""
-        distinct: dict[tuple[int, ...], int] = {}
-        place = [distinct.setdefault(row.ids, len(distinct)) for row in encoded]
+        distinct: dict[
+            tuple[tuple[int, ...], int], int
+        ] = {}  # a text may spell [SEP], so ids alone do not tell pairs apart
+        place = [distinct.setdefault((row.ids, sum(row.types)), len(distinct)) for row in encoded]
         rows: list[Encoded] = [None] * len(distinct)  # type: ignore[list-item]
         for row, at in zip(encoded, place, strict=True):
             rows[at] = row

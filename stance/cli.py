@@ -15,7 +15,7 @@ from stance.errors import InputError, StanceError
 
 app = typer.Typer(
     help="How a response stands to an accusation: denial, demand for evidence, counter-accusation, acknowledgment, or "
-    "none of them. Start with: stance classify \"You sold them rockets.\" \"Where is your evidence?\"",
+    'none of them. Start with: stance classify "You sold them rockets." "Where is your evidence?"',
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -61,7 +61,9 @@ def classify(
         typer.echo(json.dumps(prediction.to_dict(), ensure_ascii=False))
         return
     verdict = "abstains" if prediction.abstained else str(prediction.label or NONE)
-    typer.echo(f"{verdict}  ({prediction.confidence:.0%} sure)" + ("  some text was cut" if prediction.truncated else ""))
+    typer.echo(
+        f"{verdict}  ({prediction.confidence:.0%} sure)" + ("  some text was cut" if prediction.truncated else "")
+    )
     for name, probability in prediction.probabilities.items():
         carried = " *" if name in prediction.stances else ""
         present = f"  present {prediction.presence[name]:4.0%}" if name in prediction.presence else ""
@@ -71,14 +73,18 @@ def classify(
 @app.command()
 @_friendly
 def score(
-    source: Annotated[list[str], typer.Argument(metavar="IN... OUT", help="Tables to read, then the one to write; - streams.")],
+    source: Annotated[
+        list[str], typer.Argument(metavar="IN... OUT", help="Tables to read, then the one to write; - streams.")
+    ],
     accusation: Annotated[str | None, typer.Option(help="Column of the charges.")] = None,
     response: Annotated[str | None, typer.Option(help="Column of the replies.")] = None,
     model: Model = "default",
     backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
     coverage: Coverage = 1.0,
     on_error: Annotated[str, typer.Option(help="fail, or skip bad rows and list them in OUT.errors.jsonl.")] = "fail",
-    stream_format: Annotated[str | None, typer.Option("--format", help="Format of a stream: csv, tsv or jsonl.")] = None,
+    stream_format: Annotated[
+        str | None, typer.Option("--format", help="Format of a stream: csv, tsv or jsonl.")
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Put before the name of every added column.")] = "",
     resume: Annotated[bool, typer.Option(help="Take up a run that was broken off.")] = True,
     chunk_rows: Annotated[int, typer.Option(help="Rows committed together.")] = 4096,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stance.errors import CheckpointError, PairError
+from stance.errors import CheckpointError, InputError, PairError
 from stance.records import Pair
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def as_pair(item: object, index: int | None = None) -> Pair:
         check_text(item.response, "response", index)
         return item
     if isinstance(item, str):
-        raise PairError(f"one string was given where a pair is needed: {_shown(item)}; pass (accusation, response)", index)
+        raise PairError(
+            f"one string was given where a pair is needed: {_shown(item)}; pass (accusation, response)", index
+        )
     if isinstance(item, dict) and {"accusation", "response"} <= item.keys():
         accusation, response = item["accusation"], item["response"]
     elif isinstance(item, Sequence) and not isinstance(item, (bytes, bytearray)) and len(item) == 2:
@@ -133,9 +135,7 @@ class Encoder:
         texts = [text[:limit] for pair in pairs for text in (pair.accusation, pair.response)]
         pieces = [piece.ids for piece in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
         return [
-            self._assemble(
-                pieces[2 * i], pieces[2 * i + 1], len(pair.accusation) > limit or len(pair.response) > limit
-            )
+            self._assemble(pieces[2 * i], pieces[2 * i + 1], len(pair.accusation) > limit or len(pair.response) > limit)
             for i, pair in enumerate(pairs)
         ]
 
@@ -151,12 +151,26 @@ class Encoder:
             truncated=clipped or len(kept) < len(accusation) or len(tail) < len(response),
         )
 
-    def without_accusation(self, row: Encoded) -> Encoded:
-        """The same pair with nothing where the accusation stood; used to train and to measure blind models."""
-        before, between, _ = self._frame
-        frame = len(before) + len(between)
-        kept = row.types.index(1)
-        return Encoded((*before, *between, *row.ids[kept:]), (0,) * frame + row.types[kept:], row.truncated)
+    def hide(self, row: Encoded, part: str) -> Encoded:
+        """The same pair with nothing where one of its texts stood; for training and for measuring blind models.
+
+        Args:
+            row: An encoded pair.
+            part: ``"accusation"`` or ``"response"``.
+
+        Raises:
+            InputError: ``part`` is neither.
+        """
+        if part not in ("accusation", "response"):
+            raise InputError(f"hide 'accusation' or 'response', not {part!r}")
+        before, between, after = self._frame
+        start = row.types.index(1)
+        first, second = row.ids[:start], row.ids[start:]
+        if part == "accusation":
+            first = (*before, *between)
+        else:
+            second = after
+        return Encoded((*first, *second), (0,) * len(first) + (1,) * len(second), row.truncated)
 
     def pad(self, rows: Sequence[Encoded]) -> Batch:
         """Pad rows to the longest of them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,12 @@ from stance.checkpoint import (
     verify,
     write_settings,
 )
-from stance.encoding import Batch
 from stance.errors import CheckpointError, MissingExtraError
 
 _FUSED = {"self.query": 0, "self.key": 1, "self.value": 2}
 _OPSET = 17
-_SMOOTH = ".smooth"
-_SMOOTHING = 0.7
-"""How much of a channel's range goes from the activations into the weights, 0..1; found by trial on validation."""
+_SMALL = 50_000
+"""Matrices of fewer values stay float32; they weigh nothing."""
 
 
 def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "default") -> Path:
@@ -52,8 +50,8 @@ def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "d
     source, target = resolve(model), Path(output)
     settings = read_settings(source)
     verify(source, settings)
-    if target.exists() and any(target.iterdir()):
-        raise CheckpointError(f"{target} is not empty; name a new folder")
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise CheckpointError(f"{target} is there already and is not an empty folder; name a new folder")
     try:
         from stance.backends.torch_network import read_model
     except ImportError as error:
@@ -72,7 +70,13 @@ def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
     """Write ``tokenizer.json`` and what ``AutoTokenizer`` needs beside it."""
     from transformers import PreTrainedTokenizerFast
 
-    special = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+    special = {
+        "unk_token": "[UNK]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    }
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(source))
@@ -87,37 +91,26 @@ def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
     ).save_pretrained(target)
 
 
-def write_graph(model: Any, folder: Path, sample: Sequence[Batch] = ()) -> Path:
-    """Export a ``transformers`` classifier as a fused int8 graph.
+def write_graph(model: Any, folder: Path) -> Path:
+    """Export a ``transformers`` classifier as a fused graph with int8 weights.
 
-    Weights take 7 of 8 bits, because CPUs without VNNI saturate on the eighth and would score differently. A few hidden
-    channels are far larger than the rest; they are scaled down, and their weights up, before quantising.
+    Each weight matrix is stored as int8 with one scale per output channel, each embedding as int8 with one scale per
+    token; arithmetic is float32. So the file has a quarter of the size, scores are the same on every CPU, and they are
+    those of the classifier that ``model_from_graph`` rebuilds. ``training/EXPERIMENTS.md`` has what int8 arithmetic cost.
 
     Args:
         model: An ``AutoModelForSequenceClassification``.
         folder: Where ``model.onnx`` goes.
-        sample: Some batches of real pairs, from which the scales of the channels are measured; without them nothing is
-            scaled.
-
-    Source: Xiao et al. 2023 (SmoothQuant) for the scaling.
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    import onnx
 
     with tempfile.TemporaryDirectory() as scratch:
-        plain, fused = Path(scratch) / "plain.onnx", Path(scratch) / "fused.onnx"
+        plain = Path(scratch) / "plain.onnx"
         _trace(model, plain)
-        _fuse(model, plain, fused)
-        if sample:
-            _smooth(fused, sample)
-        quantize_dynamic(
-            str(fused),
-            str(folder / ONNX_FILE),
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-            op_types_to_quantize=["MatMul", "Attention", "EmbedLayerNormalization", "Gather"],
-            extra_options={"DefaultTensorType": 1},  # float: shape inference cannot see through fused nodes
-        )
+        graph = _fused(model, plain)
+        _name_weights(graph, model)
+        _store_as_int8(graph.graph)
+        onnx.save(graph, str(folder / ONNX_FILE))
     return folder / ONNX_FILE
 
 
@@ -155,21 +148,18 @@ def _with_plain_attention(model: Any) -> Any:
     return plain
 
 
-def _fuse(model: Any, plain: Path, fused: Path) -> None:
+def _fused(model: Any, plain: Path) -> Any:
     import onnx
     from onnxruntime.transformers.optimizer import optimize_model
 
     config = model.config
-    if config.model_type == "bert":
-        graph = optimize_model(
-            str(plain), model_type="bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size, opt_level=0
-        ).model
-    else:
-        graph = onnx.load(str(plain))
+    if config.model_type != "bert":
+        return onnx.load(str(plain))
+    heads, width = config.num_attention_heads, config.hidden_size
+    graph = optimize_model(str(plain), model_type="bert", num_heads=heads, hidden_size=width, opt_level=0).model
     if not any(opset.domain == "com.microsoft" for opset in graph.opset_import):
         graph.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    _name_weights(graph, model)
-    onnx.save(graph, str(fused))
+    return graph
 
 
 def _name_weights(graph: Any, model: Any) -> None:
@@ -188,56 +178,34 @@ def _name_weights(graph: Any, model: Any) -> None:
             node.input[i] = renamed.get(name, name)
 
 
-def _smooth(path: Path, sample: Sequence[Batch]) -> None:
-    """Move the outliers of activations into weights: each product ``x @ W`` becomes ``(x / s) @ (s W)``."""
-    import onnx
+def _store_as_int8(graph: Any) -> None:
+    """Replace each large matrix by int8 values, a scale per channel, and the node that multiplies them out."""
     from onnx import helper, numpy_helper
 
-    model = onnx.load(str(path))
-    graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
-    products = [n for n in graph.node if n.op_type in ("MatMul", "Attention") and n.input[1] in weights]
-    largest = _largest_activations(model, {node.input[0] for node in products}, sample)
-    nodes = []
-    for node in graph.node:
-        if node.op_type in ("MatMul", "Attention") and node.input[1] in weights:
-            source, name = node.input[0], node.input[1]
-            weight = numpy_helper.to_array(weights[name])
-            scale = _channel_scale(largest[source], np.abs(weight).max(axis=1))
-            weights[name].CopyFrom(numpy_helper.from_array(weight * scale[:, None], name))
-            graph.initializer.append(numpy_helper.from_array(1 / scale, f"{name}{_SMOOTH}"))
-            nodes.append(helper.make_node("Mul", [source, f"{name}{_SMOOTH}"], [f"{name}.input"]))
-            node.input[0] = f"{name}.input"
-        nodes.append(node)
-    ordered = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(ordered)
-    onnx.save(model, str(path))
+    kept, added, nodes = [], [], []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.ndim != 2 or array.size < _SMALL or array.dtype != np.float32:
+            kept.append(tensor)
+            continue
+        axis = _channel_axis(tensor.name)
+        scale = np.maximum(np.abs(array).max(axis=1 - axis), 1e-12) / 127
+        integers = np.round(array / np.expand_dims(scale, 1 - axis)).astype(np.int8)
+        stored = [f"{tensor.name}_quantized", f"{tensor.name}_scale"]
+        added += [
+            numpy_helper.from_array(integers, stored[0]),
+            numpy_helper.from_array(scale.astype(np.float32), stored[1]),
+        ]
+        nodes.append(helper.make_node("DequantizeLinear", stored, [tensor.name], axis=axis))
+    nodes += [type(node).FromString(node.SerializeToString()) for node in graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept + added)
+    graph.node.extend(nodes)
 
 
-def _channel_scale(activation: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Share the range of a channel between activation and weight; float32, geometric mean 1."""
-    scale = np.maximum(activation, 1e-5) ** _SMOOTHING / np.maximum(weight, 1e-5) ** (1 - _SMOOTHING)
-    return np.asarray(scale / np.exp(np.log(scale).mean()), dtype=np.float32)
-
-
-def _largest_activations(model: Any, names: set[str], sample: Sequence[Batch]) -> dict[str, np.ndarray]:
-    """The largest absolute value of each channel of some tensors of a graph, over the tokens of a sample."""
-    import onnxruntime
-    from onnx import helper
-
-    probe = type(model).FromString(model.SerializeToString())
-    wanted = sorted(names)
-    probe.graph.output.extend(helper.make_tensor_value_info(name, 1, None) for name in wanted)
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
-    largest: dict[str, np.ndarray] = {}
-    for batch in sample:
-        feed = {name: getattr(batch, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
-        for name, values in zip(wanted, session.run(wanted, feed), strict=True):
-            tokens = values[batch.attention_mask.astype(bool)] if values.ndim == 3 else values
-            peak = np.abs(tokens).max(axis=0)
-            largest[name] = np.maximum(largest[name], peak) if name in largest else peak
-    return largest
+def _channel_axis(name: str) -> int:
+    """Along which axis a stored matrix has its channels: a transposed one along the columns, any other along the rows."""
+    return 1 if name.endswith(".T") else 0
 
 
 def _stored_forms(state: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -289,9 +257,8 @@ def model_from_graph(folder: Path) -> Any:
 def _find_weight(name: str, stored: dict[str, np.ndarray]) -> np.ndarray | None:
     if (array := _dequantised(name, stored)) is not None:
         return array
-    for transposed in (f"{name}.T", f"{name}_Transposed"):  # the second is the quantiser's own name
-        if (array := _dequantised(transposed, stored)) is not None:
-            return array.T
+    if (array := _dequantised(f"{name}.T", stored)) is not None:
+        return array.T
     for kind, place in _FUSED.items():
         if kind in name:
             joined = name.replace(kind, "self.qkv")
@@ -307,9 +274,5 @@ def _dequantised(name: str, stored: dict[str, np.ndarray]) -> np.ndarray | None:
         return stored[name]
     if f"{name}_quantized" not in stored:
         return None
-    integers = stored[f"{name}_quantized"].astype(np.float32)
-    scale, zero = stored[f"{name}_scale"], stored[f"{name}_zero_point"].astype(np.float32)
-    weight = (integers - zero) * scale
-    if (smooth := stored.get(f"{name}{_SMOOTH}")) is not None:
-        weight = weight * smooth[:, None]
-    return np.asarray(weight, dtype=np.float32)
+    scale = np.expand_dims(stored[f"{name}_scale"], 1 - _channel_axis(name))
+    return np.asarray(stored[f"{name}_quantized"].astype(np.float32) * scale, dtype=np.float32)

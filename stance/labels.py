@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Label(str, Enum):
+class Label(str, Enum):  # noqa: UP042 - StrEnum would print the bare name in repr
     """How a response stands to an accusation (codebook 1.2).
 
     A ``Label`` is a string: ``Label.DENIAL == "denial"``, and it prints and serialises as one.

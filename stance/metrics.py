@@ -49,7 +49,8 @@ def indices(verdicts: Sequence[str | None], labels: Sequence[str] = LABELS) -> n
     Raises:
         LabelError: A verdict is not one of ``labels``.
     """
-    column = {name: i for i, name in enumerate(outcomes(labels))} | {None: len(labels)}
+    column: dict[str | None, int] = {name: i for i, name in enumerate(outcomes(labels))}
+    column[None] = len(labels)
     try:
         return np.array([column[None if v is None else str(v)] for v in verdicts], dtype=np.int64)
     except KeyError as missing:
@@ -159,9 +160,7 @@ def masi_distance(first: Collection[str], second: Collection[str]) -> float:
     return 1 - len(shared) / len(a | b) * monotonic
 
 
-def krippendorff_alpha(
-    votes: Sequence[Sequence[Any]], distance: Callable[[Any, Any], float] = masi_distance
-) -> float:
+def krippendorff_alpha(votes: Sequence[Sequence[Any]], distance: Callable[[Any, Any], float] = masi_distance) -> float:
     """Agreement of any number of annotators, missing votes allowed, at most 1 (Krippendorff 2011).
 
     Args:
@@ -221,7 +220,12 @@ class Evaluation:
             **{name: [round(x, 4) for x in (v.value, v.low, v.high)] for name, v in interval.items()},
             "calibration_error": None if self.calibration_error is None else round(self.calibration_error, 4),
             "labels": {
-                name: {"precision": round(s.precision, 4), "recall": round(s.recall, 4), "f1": round(s.f1, 4), "n": s.support}
+                name: {
+                    "precision": round(s.precision, 4),
+                    "recall": round(s.recall, 4),
+                    "f1": round(s.f1, 4),
+                    "n": s.support,
+                }
                 for name, s in self.labels.items()
             },
             "confusion": [list(row) for row in self.confusion],
@@ -240,11 +244,14 @@ class Evaluation:
             lines.append(f"calibration error   {self.calibration_error:.3f}")
         lines += ["", f"{'':<22}{'precision':>10}{'recall':>8}{'F1':>8}{'n':>7}"]
         lines += [
-            f"{name:<22}{s.precision:>10.3f}{s.recall:>8.3f}{s.f1:>8.3f}{s.support:>7}" for name, s in self.labels.items()
+            f"{name:<22}{s.precision:>10.3f}{s.recall:>8.3f}{s.f1:>8.3f}{s.support:>7}"
+            for name, s in self.labels.items()
         ]
         names = list(self.labels)
         lines += ["", "gold (rows) against predicted (columns)", " " * 22 + "".join(f"{n[:10]:>12}" for n in names)]
-        lines += [f"{name:<22}" + "".join(f"{c:>12}" for c in row) for name, row in zip(names, self.confusion, strict=True)]
+        lines += [
+            f"{name:<22}" + "".join(f"{c:>12}" for c in row) for name, row in zip(names, self.confusion, strict=True)
+        ]
         if self.by_source:
             lines += ["", f"{'by source':<22}{'n':>6}{'macro-F1':>10}{'micro-F1':>10}{'inside':>8}"]
             lines += [
@@ -274,7 +281,9 @@ def evaluate_verdicts(
     """
     sizes = {len(predicted), len(predicted_sets), len(gold), len(gold_sets)}
     if len(sizes) != 1 or not gold:
-        raise InputError(f"predictions and gold must align and not be empty: {len(predicted)} and {len(gold)} were given")
+        raise InputError(
+            f"predictions and gold must align and not be empty: {len(predicted)} and {len(gold)} were given"
+        )
     y, z = indices(gold, labels), indices(predicted, labels)
     Y, Z = membership(gold_sets, labels), membership(predicted_sets, labels)
     size = len(labels) + 1

@@ -8,7 +8,7 @@ reads the documents themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +37,18 @@ def main(
     agreed = sum(p.label == g.label for p, g in zip(predictions, pairs, strict=True))
     console.print(f"{agreed} of {len(pairs)} primary stances are the annotators'. The page is {html}.")
     if documents is not None:
-        ledgers = list(stance.analyze(documents))
+        ledgers = list(read_folder(documents))
         for ledger in ledgers:
             console.print(ledger_table(ledger))
         page = html.with_name(html.stem + "-documents.html")
         page.write_text(ledger_page(ledgers), encoding="utf-8")
         console.print(f"The documents' page is {page}.")
+
+
+def read_folder(documents: Path) -> Iterator[stance.Ledger]:
+    """The ledgers of the documents of a folder."""
+    found = stance.analyze(documents)
+    yield from [found] if isinstance(found, stance.Ledger) else found  # type: ignore[misc]
 
 
 def five_documents() -> list[stance.LabelledPair]:

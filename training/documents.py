@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from stance.errors import InputError
-from stance.records import Document, Span
+from stance.pairing.sentences import split_sentences
+from stance.records import Document, Pair, Span
 from training.corpora import DATA, _lines, read_split, texts_folder
 
 DOCUMENTS_FILE = DATA / "documents.jsonl"
@@ -207,3 +209,43 @@ def _groups(links: Sequence[tuple[Span, Span, str | None]], gap: int) -> list[li
         else:
             groups.append((end, [link]))
     return [group for _, group in groups]
+
+
+def answer_pairs(
+    *, texts: str | os.PathLike[str] | None = None, negatives: int = 3, seed: int = 0
+) -> Iterator[tuple[Pair, bool]]:
+    """Accusations beside passages that answer them and beside passages that do not, from training documents.
+
+    An encoder that learns to tell them apart while it learns the stances gives the document heads more to read.
+
+    Args:
+        texts: The folder of the texts.
+        negatives: For each link, how many sentences that answer nothing stand beside its accusation; as many again of
+            the same response beside sentences that it does not answer.
+        seed: Of the choice among them.
+
+    Yields:
+        A pair, and whether its response answers its accusation.
+    """
+    draw = random.Random(seed)
+    read_whole = [(item.document, gold_of(item), None) for item in read_documents("train", texts=texts)]
+    for document, gold, region in [*read_whole, *passages_around_pairs(texts=texts)]:
+        sentences = [
+            s.span
+            for s in split_sentences(document.text)
+            if len(s.span) > 25 and (region is None or region.start <= s.start < region.end)
+        ]
+        idle = [s for s in sentences if not any(s.overlaps(r) for r in gold.responses)]
+        for charge, reply, _ in gold.links:
+            yield _answer(document, charge, reply), True
+            for other in draw.sample(idle, min(negatives, len(idle))):
+                if not other.overlaps(charge):
+                    yield _answer(document, charge, other), False
+            answered = [a for a, r, _ in gold.links if r.overlaps(reply)]
+            apart = [s for s in sentences if not s.overlaps(reply) and not any(s.overlaps(a) for a in answered)]
+            for other in draw.sample(apart, min(negatives, len(apart))):
+                yield _answer(document, other, reply), False
+
+
+def _answer(document: Document, charge: Span, reply: Span) -> Pair:
+    return Pair(accusation=charge.of(document.text), response=reply.of(document.text), document_id=document.id)

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _example(document: Document, gold: Found, region: Span | None) -> _Example:
 def _train_screen(examples: Sequence[_Example], heads: dict[str, Head]) -> float:
     """The head that reads cues alone; its threshold lets 97 of 100 marked sentences through."""
     parts = [(e.cues, e.marked.any(1), e.weight, e.fold) for e in examples]
-    heads["screen"], odds = _crossed(parts, 0, inverse_strength=0.01)
+    heads["screen"], odds = _crossed(parts, 0, inverse_strength=0.01)  # type: ignore[arg-type]
     marked = np.concatenate([o[e.marked.any(1)] for e, o in zip(examples, odds, strict=True) if e.whole])
     return float(np.quantile(marked, 0.03))
 
@@ -324,13 +325,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--checkpoint", default="default", help="a folder, or 'default'")
     parser.add_argument("--texts", default=None, help="the folder that holds corpora/ and documents/")
+    parser.add_argument("--around", type=int, default=None, help="at most this many passages around labelled pairs")
     given = parser.parse_args(arguments)
     folder = resolve(given.checkpoint)
     classifier = StanceClassifier.load(folder)
     heads = train_heads(
         read_documents("train", texts=given.texts),
         classifier.features,
-        around=passages_around_pairs(texts=given.texts),
+        around=islice(passages_around_pairs(texts=given.texts), given.around),
     )
     heads.save(folder / HEADS_FILE)
     write_settings(folder, read_settings(folder))

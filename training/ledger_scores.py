@@ -205,7 +205,7 @@ def _evaluation(
 
 
 def agreement(*, texts: str | os.PathLike[str] | None = None, match: Match = covers) -> dict[str, Score]:
-    """F1 of one reader against another, over the documents that two have read, before their differences were settled."""
+    """F1 of one reader against another, over the documents that two have read, as they were before any settling."""
     first = read_documents(texts=texts, reading=2)
     second = {item.document.id: item for item in read_documents(texts=texts, reading=3)}
     rows = [counts(gold_of(second[item.document.id]), gold_of(item), match) for item in first]

@@ -64,4 +64,3 @@ def open_backend(name: str, folder: Path, settings: Settings, *, threads: int | 
         raise MissingExtraError(package, extra, f"backend={name!r}")
     backend: Backend = import_module(f"stance.backends.{module}").open_network(folder, settings, threads)
     return backend
-

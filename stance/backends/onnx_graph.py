@@ -38,6 +38,9 @@ class OnnxGraph:
         options.intra_op_num_threads = threads or available_threads()
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # shapes differ from batch to batch; patterns would only grow memory
+        options.add_session_config_entry(
+            "session.disable_quant_qdq", "1"
+        )  # multiply int8 weights out once, at the start
         options.log_severity_level = 3
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

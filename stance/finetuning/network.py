@@ -90,7 +90,9 @@ def _with_new_head(model: Any, names: Mapping[str, Any]) -> Any:
     fresh = AutoModelForSequenceClassification.from_config(config)
     kept = {k: v for k, v in model.state_dict().items() if fresh.state_dict()[k].shape == v.shape}
     head = set(fresh.state_dict()) - set(kept)
-    fresh.load_state_dict({k: v for k, v in kept.items() if k.rsplit(".", 1)[0] not in {h.rsplit(".", 1)[0] for h in head}}, strict=False)
+    fresh.load_state_dict(
+        {k: v for k, v in kept.items() if k.rsplit(".", 1)[0] not in {h.rsplit(".", 1)[0] for h in head}}, strict=False
+    )
     return fresh
 
 

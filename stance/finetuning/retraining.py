@@ -133,7 +133,11 @@ def continues(base: str | os.PathLike[str]) -> bool:
 
 
 def _read(source: Any, labels: Sequence[str] | None) -> list[LabelledPair]:
-    if isinstance(source, Sequence) and not isinstance(source, str) and all(isinstance(p, LabelledPair) for p in source):
+    if (
+        isinstance(source, Sequence)
+        and not isinstance(source, str)
+        and all(isinstance(p, LabelledPair) for p in source)
+    ):
         return list(source)
     from stance.exchange import read_labelled
 
@@ -159,7 +163,9 @@ def _part(pairs: Sequence[LabelledPair], share: float, salt: str) -> tuple[list[
     )
     apart = set(documents[: round(share * len(documents))])
     inside = [_document(p, i) in apart for i, p in enumerate(pairs)]
-    return [p for p, x in zip(pairs, inside, strict=True) if not x], [p for p, x in zip(pairs, inside, strict=True) if x]
+    return [p for p, x in zip(pairs, inside, strict=True) if not x], [
+        p for p, x in zip(pairs, inside, strict=True) if x
+    ]
 
 
 def _document(pair: LabelledPair, index: int) -> str:
@@ -210,9 +216,7 @@ def _text(
     rows = [("your held-out pairs", after.n, _figure(before), str(after.macro_f1))]
     if kept_after is not None:
         rows.append(("shipped pairs (what it knew)", kept_after.n, _figure(kept_before), str(kept_after.macro_f1)))
-    by_label = [
-        (name, s.support, before.labels[name].f1 if before else "", s.f1) for name, s in after.labels.items()
-    ]
+    by_label = [(name, s.support, before.labels[name].f1 if before else "", s.f1) for name, s in after.labels.items()]
     calibration = f"{before.calibration_error:.3f} before, " if before and before.calibration_error is not None else ""
     return "\n\n".join(
         [

@@ -33,7 +33,7 @@ class LayerwiseTrainer(Trainer):
         return LengthBuckets(rows.lengths, self.recipe.batch_size, self.recipe.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
+        if getattr(self, "optimizer", None) is None:
             groups = _parameter_groups(self.model, self.recipe)
             self.optimizer = torch.optim.AdamW(groups, fused=not torch.cuda.is_available())
         return self.optimizer
@@ -83,6 +83,7 @@ def fit(
     draft: Path,
     progress: bool,
 ) -> Any:
+    """Train a classifier, taking up the run that lies in ``draft`` if there is one; give back its best epoch."""
     if recipe.freeze_embeddings:
         for name, parameter in model.named_parameters():
             parameter.requires_grad = "embeddings" not in name

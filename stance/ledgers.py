@@ -1,0 +1,121 @@
+"""Documents in, ledgers out: the pairs found in a text, and how each response stands to its accusation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, overload
+
+from stance.api import load
+from stance.checkpoint import HEADS_FILE
+from stance.classifier import StanceClassifier
+from stance.documents import read_document, read_folder
+from stance.errors import DocumentError
+from stance.pairing import Findings, Heads, find
+from stance.records import Document, Ledger, LedgerItem, Pair
+
+Source = str | Document | os.PathLike[str]
+"""A text, a ``Document``, or a ``Path`` to a file or a folder. A plain string is always the text itself."""
+
+
+def extract_pairs(document: Source, *, model: str | os.PathLike[str] | StanceClassifier = "default") -> list[Pair]:
+    """Find the accusations in a document and the responses to them.
+
+    Args:
+        document: The text, a ``Document``, or the ``Path`` of a file.
+        model: A checkpoint with document heads, by name or folder, or one that is open.
+
+    Returns:
+        The pairs in the order of their responses, with exact spans, sentences, speakers, and how sure each link is.
+
+    Raises:
+        DocumentError: The file cannot be read.
+        CheckpointError: The checkpoint has no document heads.
+    """
+    classifier = _open(model)
+    return list(_find(read_document(document), classifier).pairs)
+
+
+@overload
+def analyze(  # type: ignore[overload-overlap]  # a string is an iterable of strings, and meant as a text
+    document: Source, *, model: str | os.PathLike[str] | StanceClassifier = ..., report: Callable[..., Any] | None = ...
+) -> Ledger: ...
+@overload
+def analyze(
+    document: Iterable[Source],
+    *,
+    model: str | os.PathLike[str] | StanceClassifier = ...,
+    report: Callable[..., Any] | None = ...,
+) -> Iterator[Ledger]: ...
+def analyze(
+    document: Source | Iterable[Source],
+    *,
+    model: str | os.PathLike[str] | StanceClassifier = "default",
+    report: Callable[..., Any] | None = None,
+) -> Ledger | Iterator[Ledger]:
+    """Find the pairs in a document and judge each.
+
+    Args:
+        document: A text, a ``Document`` or the ``Path`` of a file gives one ``Ledger``; the ``Path`` of a folder, or an
+            iterable of these, gives an iterator of ledgers, read one at a time.
+        model: A checkpoint with document heads, by name or folder, or one that is open.
+        report: For a folder or an iterable: called with each document that cannot be read and the error, and the next
+            one follows. If ``None``, a warning is given instead.
+
+    Raises:
+        DocumentError: A single document cannot be read.
+        CheckpointError: The checkpoint has no document heads.
+    """
+    classifier = _open(model)
+    if isinstance(document, (str, Document)) or (isinstance(document, os.PathLike) and not Path(document).is_dir()):
+        return _ledger(read_document(document), classifier)
+    complain = report or _warn
+    if isinstance(document, os.PathLike):
+        return (_ledger(each, classifier) for each in read_folder(document, report=complain))
+    return _each(document, classifier, complain)
+
+
+def _each(sources: Iterable[Source], classifier: StanceClassifier, report: Callable[..., Any]) -> Iterator[Ledger]:
+    for source in sources:
+        try:
+            document = read_document(source)
+        except DocumentError as error:
+            report(source, error)
+            continue
+        yield _ledger(document, classifier)
+
+
+def _warn(source: object, error: Exception) -> None:
+    import warnings
+
+    warnings.warn(f"skipped: {error}", stacklevel=3)
+
+
+def _open(model: str | os.PathLike[str] | StanceClassifier) -> StanceClassifier:
+    return model if isinstance(model, StanceClassifier) else load(model)
+
+
+@lru_cache(maxsize=4)
+def _heads(folder: Path) -> Heads:
+    return Heads.load(folder / HEADS_FILE)
+
+
+def _find(document: Document, classifier: StanceClassifier) -> Findings:
+    return find(document, _heads(classifier.path), classifier.features)
+
+
+def _ledger(document: Document, classifier: StanceClassifier) -> Ledger:
+    findings = _find(document, classifier)
+    predictions = classifier.classify_pairs(findings.pairs)
+    return Ledger(
+        document=document,
+        pairs=tuple(
+            LedgerItem(pair=pair, prediction=prediction)
+            for pair, prediction in zip(findings.pairs, predictions, strict=True)
+        ),
+        accusations=findings.accusations,
+        model=f"{classifier.settings.name} {classifier.settings.version} {classifier.settings.digest}",
+        chains=findings.chains,
+    )

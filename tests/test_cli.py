@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import stance
+from stance.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAIR = ("word1 word2", "word3 word4")
+
+
+@pytest.fixture
+def run(tiny_folder):
+    """Run a command on the tiny checkpoint, in this process."""
+
+    def call(command, *arguments, code=0, model=True):
+        result = CliRunner().invoke(app, [command, *arguments, *(["--model", str(tiny_folder)] if model else [])])
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def test_classify_prints_every_outcome_and_how_sure_it_is(run, tiny):
+    expected = tiny.classify(*PAIR)
+    lines = run("classify", *PAIR).stdout.splitlines()
+    assert lines[0].split()[0] == str(expected.label or "none")
+    assert f"({expected.confidence:.0%} sure)" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == list(expected.probabilities)
+
+
+def test_classify_prints_json_that_is_the_prediction(run, tiny):
+    assert json.loads(run("classify", "--json", *PAIR).stdout) == tiny.classify(*PAIR).to_dict()
+
+
+def test_classify_says_when_text_was_cut(run):
+    assert "some text was cut" in run("classify", "word1", "word2 " * 100).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", "word1"), "stance: the accusation is blank"),
+        (("word1", " "), "stance: the response is blank"),
+        (("word1", "word2", "--coverage", "2"), "stance: coverage is a share above 0 and at most 1, not 2.0"),
+        (("word1", "word2", "--coverage", "0.5"), "stance: this checkpoint has no abstention table"),
+        (("word1", "bad \udc80 byte"), "stance: the response holds a lone surrogate"),
+    ],
+)
+def test_an_error_is_one_line_and_exits_with_two(run, arguments, message):
+    result = run("classify", *arguments, code=2)
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_checkpoint_that_is_not_there_is_named(run):
+    result = run("info", "--model", "/no/such/model", code=2, model=False)
+    assert "no checkpoint folder at /no/such/model" in result.stderr
+
+
+def test_evaluate_scores_a_table(run, tiny, tmp_path):
+    pairs = [(f"word{i}", f"word{i + 1} word{i + 7}") for i in range(12)]
+    labels = [str(p.label or "none") for p in tiny.classify_pairs(pairs)]
+    labels[0] = "none" if labels[0] != "none" else "denial"
+    table = tmp_path / "gold.csv"
+    rows = [f"{a},{r},{label}" for (a, r), label in zip(pairs, labels, strict=True)]
+    table.write_text("accusation,response,label\n" + "\n".join(rows) + "\n")
+    assert json.loads(run("evaluate", str(table), "--json").stdout)["accuracy"][0] == pytest.approx(11 / 12, abs=1e-4)
+    assert "macro-F1" in run("evaluate", str(table)).stdout
+
+
+@pytest.mark.parametrize("text", [None, "charge,reply\na,b\n", "accusation,response,label\nword1,word2,refusal\n"])
+def test_a_table_that_cannot_be_scored_is_one_line_of_error(run, tmp_path, text):
+    table = tmp_path / "gold.csv"
+    if text is not None:
+        table.write_text(text)
+    result = run("evaluate", str(table), code=2)
+    assert result.stderr.startswith("stance: ")
+    assert "Traceback" not in result.output
+
+
+def test_info_says_what_is_served(run, tiny, tiny_folder):
+    output = run("info").stdout
+    for part in (stance.__version__, "tiny 1", tiny.settings.digest, str(tiny_folder), "onnx", "64 tokens, 24 of them"):
+        assert part in output
+
+
+def test_every_command_has_help_that_says_what_it_does():
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        result = CliRunner().invoke(app, [name, "--help"])
+        assert result.exit_code == 0
+        assert command.callback.__doc__.splitlines()[0] in " ".join(result.stdout.split())
+
+
+def test_no_arguments_show_the_help_with_an_example():
+    assert "stance classify" in " ".join(CliRunner().invoke(app, []).output.split())
+
+
+def test_the_command_runs_as_a_module_and_speaks_utf8(tiny_folder):
+    command = [sys.executable, "-m", "stance", "classify", "word1 ж", "word2 é", "--json", "--model", str(tiny_folder)]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) >= {"label", "stances", "probabilities", "presence", "truncated"}
+
+
+def test_a_reader_that_goes_away_is_no_error(tiny_folder):
+    command = f"{sys.executable} -m stance info --model {tiny_folder} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,72 @@
+"""Timelines: one actor, one accusation, several dates."""
+
+from __future__ import annotations
+
+from stance.records import Document, Ledger, LedgerItem, Pair, Prediction
+from stance.timelines import timeline
+
+
+def _ledger(date: str, *rows: tuple[str, str, str, str | None]) -> Ledger:
+    items = []
+    for responder, accusation, response, label in rows:
+        pair = Pair(accusation=accusation, response=response, accuser="Nordia", accused=responder, responder=responder)
+        names = ("denial", "demand_for_evidence", "counter_accusation", "acknowledgment", "none")
+        prediction = Prediction(
+            label=label,
+            stances=(label,) if label else (),
+            probabilities={n: 0.6 if n == (label or "none") else 0.1 for n in names},
+            presence={n: 0.6 if n == label else 0.1 for n in names[:4]},
+        )
+        items.append(LedgerItem(pair=pair, prediction=prediction))
+    return Ledger(document=Document(text="x", id=f"doc-{date}", date=date), pairs=tuple(items))
+
+
+MAY = _ledger(
+    "2031-05-02", ("Sudland", "Nordia said Sudland moved tanks to the river bank.", "Not one tank has moved.", "denial")
+)
+JUNE = _ledger(
+    "2031-06-09",
+    (
+        "Sudland",
+        "Sudland had moved tanks to the river, Nordia repeated.",
+        "A few tanks were there by mistake.",
+        "acknowledgment",
+    ),
+)
+OTHER = _ledger(
+    "2031-05-20",
+    (
+        "Sudland",
+        "Nordia said Sudland poisoned the wells of three villages.",
+        "Show us the proof.",
+        "demand_for_evidence",
+    ),
+)
+NOBODY = _ledger("2031-05-21", ("Ada Berg", "Nordia said Ada Berg moved tanks to the river.", "No comment.", None))
+
+
+def test_a_position_that_moves_is_shown_with_both_quotations() -> None:
+    thread = timeline([JUNE, MAY]).threads[0]
+    assert [p.stance for p in thread.positions] == ["denial", "acknowledgment"]
+    ((before, after),) = thread.changes
+    assert (before.response, after.response) == ("Not one tank has moved.", "A few tanks were there by mistake.")
+    assert "denial (2031-05-02) -> acknowledgment (2031-06-09)" in repr(thread)
+
+
+def test_another_accusation_is_another_thread() -> None:
+    found = timeline([MAY, OTHER, JUNE])
+    assert [len(t.positions) for t in found] == [2, 1]
+    assert found.threads[0].moved and not found.threads[1].moved
+
+
+def test_another_actor_charged_alike_is_another_thread() -> None:
+    found = timeline([MAY, NOBODY])
+    assert {t.actor for t in found} == {"Sudland", "Ada Berg"}
+    assert [t.actor for t in found.of("Berg")] == ["Ada Berg"]
+    assert found.of("Berg").threads[0].positions[0].stance == "none"
+
+
+def test_an_empty_timeline_and_its_printed_form() -> None:
+    assert len(timeline([])) == 0 and str(timeline([])) == ""
+    assert "acknowledgment" in str(timeline([MAY, JUNE]))
+    assert timeline([MAY, JUNE]).threads[0].to_dict()["changes"]
