@@ -17,16 +17,18 @@ import typer
 
 import stance
 from stance import metrics
-from stance.checkpoint import read_settings, resolve, write_settings
+from stance.cards import table, write_card
+from stance.checkpoint import DEFAULT, read_settings, resolve, write_settings
 from stance.classifier import StanceClassifier
 from stance.labels import LABELS, NONE
 from stance.metrics import Evaluation
 from stance.records import LabelledPair
 from training.baselines import as_table, word_counts
-from training.corpora import REAL_FILE, SPLITS_FILE, digest, read_split
+from training.corpora import DATA, REAL_FILE, SPLITS_FILE, digest, read_split
 
 SIZE = len(LABELS) + 1
-OUTCOMES = metrics.outcomes()
+README = DATA.parent / "README.md"
+BEHAVIOUR = DATA.parent / "tests" / "behaviour" / "rates.json"
 
 
 def main(
@@ -43,9 +45,7 @@ def main(
 ) -> None:
     """Score a checkpoint and everything it should be compared with."""
     if documents:
-        from training.documents import judge_documents
-
-        judge_documents(model=model, texts=texts, write=write)
+        judge_documents(model, texts, write)
         return
     classifier = stance.load(model, backend=backend)
     gold, train = read_split(split, texts=texts), read_split("train", texts=texts)
@@ -54,6 +54,24 @@ def main(
     print_record(record)
     if write:
         store(resolve(model), record)
+
+
+def judge_documents(model: str, texts: Path | None, write: bool) -> None:
+    """Print how well accusations, responses, links and speakers are found in whole documents; store it if asked."""
+    from training.ledger_scores import agreement, evaluate_documents
+
+    record: dict[str, Any] = {}
+    for split in ("five", "test"):
+        evaluation = evaluate_documents(model, split, texts=texts)
+        print(f"== {split} ==\n{evaluation}\n")
+        record[split] = evaluation.to_dict()
+    readers = agreement(texts=texts)
+    print("two readers, F1: " + ", ".join(f"{part} {s.f1:.3f}" for part, s in readers.items()))
+    record["readers"] = {part: round(s.f1, 4) for part, s in readers.items()}
+    if write:
+        folder = resolve(model)
+        settings = read_settings(folder)
+        write_settings(folder, replace(settings, provenance={**settings.provenance, "documents": _rounded(record)}))
 
 
 def judge(classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]) -> dict[str, Any]:
@@ -74,11 +92,11 @@ def rivals(
     classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]
 ) -> dict[str, dict[str, float]]:
     """Macro-F1, overall and by source, of the model and of word counts with and without the accusation."""
-    table = as_table(gold)
+    texts = as_table(gold)
     chosen = {
         "this model": classifier.logits(gold).argmax(1),
-        "TF-IDF + logistic regression, pair": word_counts(train).predict(table),
-        "TF-IDF + logistic regression, response only": word_counts(train, reads=["response"]).predict(table),
+        "TF-IDF + logistic regression, pair": word_counts(train).predict(texts),
+        "TF-IDF + logistic regression, response only": word_counts(train, reads=["response"]).predict(texts),
         "this model, accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
     }
     return {name: by_source(gold, columns) for name, columns in chosen.items()}
@@ -199,12 +217,37 @@ def print_record(record: Mapping[str, Any]) -> None:
 
 def store(folder: Path, record: Mapping[str, Any]) -> None:
     """Put the record into the checkpoint's settings and write the card from it."""
-    from stance.cards import write_card
-
     plain = {k: v.to_dict() if isinstance(v, Evaluation) else _rounded(v) for k, v in record.items()}
+    if BEHAVIOUR.is_file():
+        kinds = json.loads(BEHAVIOUR.read_text(encoding="utf-8"))["kinds"]
+        plain["behaviour"] = [[kind, counts["checks"], counts["passed"]] for kind, counts in kinds.items()]
     settings = read_settings(folder)
     write_settings(folder, replace(settings, provenance={**settings.provenance, "judged": plain}))
     write_card(folder)
+    if folder == DEFAULT:
+        write_readme(plain)
+
+
+def write_readme(judged: Mapping[str, Any]) -> None:
+    """Put the main figures between the marks in the README."""
+    e = judged["evaluation"]
+    rows = [
+        (name, part["n"], part["macro_f1"][0], part["micro_f1"][0], part["inside"][0], part["calibration_error"])
+        for name, part in [("all test pairs", e), *e["by_source"].items()]
+    ]
+    header = ["source", "pairs", "macro-F1", "micro-F1 of sets", "inside the gold set", "calibration error"]
+    rivals = [(name, row["real"], *(row[source] for source in e["by_source"])) for name, row in judged["rivals"].items()]
+    both = judged["annotators"]["all"]
+    text = "\n\n".join(
+        [
+            table(header, rows),
+            table(["macro-F1", "real pairs", *e["by_source"]], rivals),
+            f"Two blind readers agree on the primary stance with kappa {both['kappa']:.3f} (n={both['n']}).",
+        ]
+    )
+    before, rest = README.read_text(encoding="utf-8").split("<!-- scores -->")
+    after = rest.split("<!-- /scores -->")[1]
+    README.write_text(f"{before}<!-- scores -->\n{text}\n<!-- /scores -->{after}", encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:
