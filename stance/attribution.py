@@ -187,8 +187,7 @@ def _words(classifier: StanceClassifier, pair: Pair, part: str, outcome: str, fu
     if len(spans) == 1:
         left = [empty]
     else:
-        change: dict[str, Any]
-        shorter = [replace(pair, **change) for span in seen for change in [{part: _leave_out(text, span)}]]
+        shorter = [_with(pair, part, _leave_out(text, span)) for span in seen]
         left = [p.probabilities[outcome] for p in classifier.iter_pairs(shorter)]
     left += [full] * (len(spans) - len(seen))
     return [
@@ -213,6 +212,11 @@ def _marked(text: str, words: Sequence[Word]) -> str:
         )
         at = word.span.end
     return "".join([*pieces, escape(text[at:])])
+
+
+def _with(pair: Pair, part: str, text: str) -> Pair:
+    """The pair with another text in the place of one of its two."""
+    return replace(pair, accusation=text) if part == "accusation" else replace(pair, response=text)
 
 
 def _style(change: float) -> str:

@@ -189,8 +189,7 @@ def _title(soup: Any) -> str:
 
 def _text_of(root: Any) -> str:
     """The text of an element, one line for each block."""
-    from bs4.element import NavigableString, Tag
-    from bs4.element import PreformattedString
+    from bs4.element import NavigableString, PreformattedString, Tag
 
     pieces: list[str] = []
     for node in root.descendants:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def _trace(model: Any, path: Path) -> None:
     types[:, 6:] = 1
     names = ["input_ids", "attention_mask", "token_type_ids"]
     axes = {name: {0: "pairs", 1: "tokens"} for name in names} | {"logits": {0: "pairs"}, "features": {0: "pairs"}}
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older exporter is deprecated, and the tracer warns of every shape
         torch.onnx.export(
             network,
             (ids, torch.ones_like(ids), types),
@@ -163,19 +165,28 @@ def _fused(model: Any, plain: Path) -> Any:
 
 
 def _name_weights(graph: Any, model: Any) -> None:
-    """Give each weight of a float graph the name of the parameter that it equals."""
-    from onnx import numpy_helper
+    """Give each weight of a float graph the name of the parameter that it equals.
 
-    names = {(array.shape, array.tobytes()): name for name, array in _stored_forms(model.state_dict())}
+    Where several parameters are equal, the first gives the name, and the graph's metadata says which others it is.
+    """
+    from onnx import helper, numpy_helper
+
+    names: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
+    for name, array in _stored_forms(model.state_dict()):
+        names.setdefault((array.shape, array.tobytes()), []).append(name)
     renamed: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     for tensor in graph.graph.initializer:
         array = numpy_helper.to_array(tensor)
-        if (name := names.get((array.shape, array.tobytes()))) and name not in renamed.values():
-            renamed[tensor.name] = name
-            tensor.name = name
+        equal = names.get((array.shape, array.tobytes()))
+        if equal and equal[0] not in renamed.values():
+            renamed[tensor.name] = equal[0]
+            aliases |= dict.fromkeys(equal[1:], equal[0])
+            tensor.name = equal[0]
     for node in graph.graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = renamed.get(name, name)
+    helper.set_model_props(graph, aliases)
 
 
 def _store_as_int8(graph: Any) -> None:
@@ -239,8 +250,12 @@ def model_from_graph(folder: Path) -> Any:
         from onnx import numpy_helper
     except ImportError:
         raise MissingExtraError("onnx", "train", "reading weights from model.onnx") from None
-    graph = onnx.load(str(folder / ONNX_FILE)).graph
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    graph = onnx.load(str(folder / ONNX_FILE))
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    for alias in graph.metadata_props:
+        for suffix in ("", "_quantized", "_scale"):
+            if alias.value + suffix in stored:
+                stored[alias.key + suffix] = stored[alias.value + suffix]
     model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
     state = {}
     for name, value in model.state_dict().items():
@@ -249,7 +264,7 @@ def model_from_graph(folder: Path) -> Any:
             continue
         if found is None or found.shape != tuple(value.shape):
             raise CheckpointError(f"{folder / ONNX_FILE} does not hold the weight {name}")
-        state[name] = torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32))
+        state[name] = torch.from_numpy(np.array(found, dtype=np.float32))
     model.load_state_dict(state, strict=False)
     return model.eval()
 

@@ -211,7 +211,7 @@ def test_pairs_before_one_that_cannot_be_judged_are_given_first(toy):
 
 
 def test_a_single_call_names_no_place(toy):
-    with pytest.raises(PairError, match="^the accusation is blank") as caught:
+    with pytest.raises(PairError, match=r"^the accusation is blank") as caught:
         toy.classify(" ", "we")
     assert caught.value.index is None
 

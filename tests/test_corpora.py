@@ -165,7 +165,7 @@ def test_an_unknown_split_is_named_with_those_there_are():
 
 
 def test_labels_are_stored_without_any_text():
-    allowed = {"unit", "span", "sha256"}
+    allowed = {"unit", "span", "sha256", "article_span"}
     for row in lines(corpora.REAL_FILE):
         assert set(row["accusation"]) | set(row["response"]) <= allowed
         assert not {"text", "accusation_text", "response_text"} & set(row)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_checkpoint import tiny_pairs, write_tiny_checkpoint
+from tiny_checkpoint import tiny_pairs
 
 from stance import distributed
 from stance.classifier import StanceClassifier
@@ -24,8 +24,8 @@ PAIRS = tiny_pairs(30)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model")
+def folder(tiny_folder: Path) -> Path:
+    return tiny_folder
 
 
 @pytest.fixture(scope="module")

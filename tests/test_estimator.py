@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline  # noqa: E402
 from sklearn.preprocessing import FunctionTransformer  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 from sklearn.utils.validation import validate_data  # noqa: E402
-from toy_model import toy_classifier, toy_pairs  # noqa: E402
+from toy_model import toy_pairs  # noqa: E402
 
 from stance.classifier import StanceClassifier  # noqa: E402
 from stance.errors import ColumnError, InputError, PairError  # noqa: E402
@@ -29,11 +29,6 @@ PAIRS = toy_pairs(100)
 X = [(p.accusation, p.response) for p in PAIRS]
 Y = np.array(["none" if p.label is None else str(p.label) for p in PAIRS])
 DOCUMENTS = [i // 4 for i in range(100)]
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return toy_classifier()
 
 
 def test_it_learns_and_gives_probabilities_in_the_order_of_its_classes(toy):

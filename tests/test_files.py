@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_checkpoint import tiny_pairs, write_tiny_checkpoint
+from tiny_checkpoint import tiny_pairs
 
 from stance.classifier import StanceClassifier
 from stance.errors import ColumnError, InputError, PairError
@@ -25,11 +25,6 @@ ADDED = [
     *("truncated", "abstained", "model"),
 ]
 PAIRS = tiny_pairs(25)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> StanceClassifier:
-    return StanceClassifier.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model"), threads=1)
 
 
 def records(pairs: list[tuple[str, str]] = PAIRS) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tiny_checkpoint import tiny_pairs, write_tiny_checkpoint
+from tiny_checkpoint import tiny_pairs
 
 from stance.classifier import StanceClassifier
 from stance.errors import InputError, PairError
@@ -24,11 +24,6 @@ FORMATS = [("csv", "csv"), ("jsonl.gz", "csv.zst"), ("parquet", "parquet")]
 
 class Crash(BaseException):
     """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> StanceClassifier:
-    return StanceClassifier.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model"), threads=1)
 
 
 def write(path: Path, n: int, bad: tuple[int, ...] = ()) -> Path:

@@ -56,7 +56,7 @@ def learned(tiny_bert, tmp_path_factory) -> Path:
         validation,
         output=tmp_path_factory.mktemp("learned") / "toy",
         base=tiny_bert,
-        recipe=replace(QUICK, epochs=5),
+        recipe=replace(QUICK, epochs=14),
         version="3",
         provenance={"train": {"n": 320}},
         progress=False,
@@ -154,7 +154,7 @@ def test_new_label_sets_are_learned_and_served(base, tiny_bert, learned, tmp_pat
         output=tmp_path / "new",
         base=tiny_bert if base == "encoder" else learned,
         labels=names,
-        recipe=replace(QUICK, epochs=5),
+        recipe=replace(QUICK, epochs=14),
         progress=False,
     )
     classifier = StanceClassifier.load(folder, threads=1)
@@ -317,7 +317,7 @@ def test_a_deberta_trains_and_serves_with_both_backends(tiny_deberta, tmp_path):
         validation,
         output=tmp_path / "deberta",
         base=tiny_deberta,
-        recipe=replace(QUICK, epochs=5),
+        recipe=replace(QUICK, epochs=14),
         progress=False,
     )
     network, graph = (StanceClassifier.load(folder, backend=name, threads=1) for name in ("torch", "onnx"))

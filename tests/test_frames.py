@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_checkpoint import tiny_pairs, write_tiny_checkpoint
+from tiny_checkpoint import tiny_pairs
 
 from stance.classifier import StanceClassifier
 from stance.errors import ColumnError, InputError, PairError
@@ -15,11 +15,6 @@ pl = pytest.importorskip("polars")
 
 PAIRS = tiny_pairs(6)
 ADDED = 15
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> StanceClassifier:
-    return StanceClassifier.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model"), threads=1)
 
 
 def columns() -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy_model import toy_classifier, toy_pairs
+from toy_model import toy_pairs
 
 from stance.errors import CheckpointError, InputError, PairError
 from stance.labels import LABELS
@@ -13,11 +13,6 @@ from stance.records import LabelledPair, Pair
 from stance.sampling import agreement, label_issues, learning_curve, open_model, suggest
 
 pytest.importorskip("sklearn")
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return toy_classifier()
 
 
 def test_unsure_pairs_are_suggested_before_sure_ones(toy):

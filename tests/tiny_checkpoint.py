@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+from toy_model import SPECIAL, word_tokenizer
 
 from stance.checkpoint import ONNX_FILE, TOKENIZER_FILE, Settings, write_settings
 
@@ -19,9 +20,9 @@ WORDS = tuple(f"word{i}" for i in range(200))
 def write_tiny_checkpoint(folder: Path) -> Path:
     """Write the checkpoint; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    _write_tokenizer(folder, [*specials, *WORDS])
-    _write_graph(folder, len(specials) + len(WORDS))
+    words = (*SPECIAL, *WORDS)
+    word_tokenizer(words).save(str(folder / TOKENIZER_FILE))
+    _write_graph(folder, len(words))
     write_settings(folder, Settings(name="tiny", max_tokens=64, max_accusation_tokens=24))
     return folder
 
@@ -31,19 +32,6 @@ def tiny_pairs(n: int, seed: int = 0) -> list[tuple[str, str]]:
     draw = random.Random(seed)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(3, 20))) for _ in range(2 * n)]
     return [(f"{texts[2 * i]} {i}", texts[2 * i + 1]) for i in range(n)]
-
-
-def _write_tokenizer(folder: Path, vocabulary: list[str]) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    tokenizer.save(str(folder / TOKENIZER_FILE))
 
 
 def _write_graph(folder: Path, n_words: int, n_outcomes: int = 5) -> None:

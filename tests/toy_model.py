@@ -1,5 +1,6 @@
 """A classifier over a bag of words, made from nothing: deterministic, instant, and right about cue words."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,9 @@ class BagOfWords:
         return (2 * counts - 1).astype(np.float32)
 
 
-def toy_classifier() -> StanceClassifier:
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+def word_tokenizer(words: Sequence[str]) -> Tokenizer:
+    """A tokenizer that knows whole words; the first four are the special ones."""
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -63,7 +65,11 @@ def toy_classifier() -> StanceClassifier:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    return StanceClassifier(Settings(name="toy"), Encoder(tokenizer, 64, 24), BagOfWords(), Path("toy"))
+    return tokenizer
+
+
+def toy_classifier() -> StanceClassifier:
+    return StanceClassifier(Settings(name="toy"), Encoder(word_tokenizer(WORDS), 64, 24), BagOfWords(), Path("toy"))
 
 
 def toy_pairs(n: int, *, seed: int = 0, cues: int = 2, per_document: int = 1) -> list[LabelledPair]:

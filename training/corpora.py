@@ -109,11 +109,11 @@ def read_real(texts: str | os.PathLike[str] | None = None) -> list[LabelledPair]
     """
     rows = list(_lines(REAL_FILE))
     folder = texts_folder(texts)
-    wanted = {row[part]["unit"] for row in rows for part in ("accusation", "response")}
+    wanted = {unit for row in rows for part in ("accusation", "response") for unit, _ in _places(row, part)}
     store = Texts.from_folder(folder, wanted)
     pairs, trouble = [], Counter[str]()
     for row in rows:
-        joined = {part: _piece(row[part], store) for part in ("accusation", "response")}
+        joined = {part: _piece(row, part, store) for part in ("accusation", "response")}
         if any(text is None for text in joined.values()):
             trouble[row["id"]] += 1
             continue
@@ -126,13 +126,21 @@ def read_real(texts: str | os.PathLike[str] | None = None) -> list[LabelledPair]
     return pairs
 
 
-def _piece(place: Mapping[str, Any], store: Texts) -> str | None:
-    text = store.units.get(place["unit"])
-    if text is None:
-        return None
-    start, end = place.get("span", (0, len(text)))
-    piece = text[start:end]
-    return piece if text_hash(piece) == place["sha256"] else None
+def _places(row: Mapping[str, Any], part: str) -> Iterator[tuple[str, tuple[int, int] | None]]:
+    """Where a text may be found: its own unit, and for pairs that came with the corpus their article."""
+    place = row[part]
+    yield place["unit"], place.get("span")
+    if "article_span" in place:
+        yield f"article:{row['document']}", place["article_span"]
+
+
+def _piece(row: Mapping[str, Any], part: str, store: Texts) -> str | None:
+    for unit, span in _places(row, part):
+        if (text := store.units.get(unit)) is not None:
+            start, end = span or (0, len(text))
+            if text_hash(text[start:end]) == row[part]["sha256"]:
+                return text[start:end]
+    return None
 
 
 def _labelled(row: Mapping[str, Any], joined: Mapping[str, Any]) -> LabelledPair:

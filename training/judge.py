@@ -236,7 +236,9 @@ def write_readme(judged: Mapping[str, Any]) -> None:
         for name, part in [("all test pairs", e), *e["by_source"].items()]
     ]
     header = ["source", "pairs", "macro-F1", "micro-F1 of sets", "inside the gold set", "calibration error"]
-    rivals = [(name, row["real"], *(row[source] for source in e["by_source"])) for name, row in judged["rivals"].items()]
+    rivals = [
+        (name, row["real"], *(row[source] for source in e["by_source"])) for name, row in judged["rivals"].items()
+    ]
     both = judged["annotators"]["all"]
     text = "\n\n".join(
         [

@@ -67,7 +67,7 @@ def train_checkpoint(
         CheckpointError: ``output`` exists, or the written checkpoint scores differently when it is opened again.
     """
     recipe, target = recipe or Recipe(), Path(output)
-    _check_splits(train, validation)
+    _check_splits(train, validation, labels)
     if target.exists():
         raise CheckpointError(f"{target} exists; name a new folder or remove it")
     draft = target.with_name(target.name + ".partial")
@@ -90,9 +90,12 @@ def train_checkpoint(
     )
 
 
-def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPair]) -> None:
+def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPair], labels: Sequence[str]) -> None:
     if not train or not validation:
         raise InputError(f"training needs pairs in both splits: {len(train)} train, {len(validation)} validation")
+    for part in (train, validation):
+        metrics.indices([p.label for p in part], labels)
+        metrics.membership([p.labels for p in part], labels)
     shared = {p.document_id for p in train if p.document_id} & {p.document_id for p in validation}
     if shared:
         raise InputError(f"{len(shared)} documents are in both splits, {sorted(shared)[0]!r} first; split by document")

@@ -42,6 +42,7 @@ class Trainee(nn.Module):
         sets: torch.Tensor,
         weight: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
+        """Logits, and the loss that ``Recipe`` describes."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self.reads_types:
             inputs["token_type_ids"] = token_type_ids

@@ -44,6 +44,7 @@ class Collator:
         self.training = True
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Pad rows to one batch of tensors."""
         encoded = [row["row"] for row in rows]
         if self._hidden and self.training:
             hide = torch.rand(len(rows)) < self._hidden

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from stance import metrics
 from stance.encoding import Encoder
@@ -33,12 +33,14 @@ class LayerwiseTrainer(Trainer):
         return LengthBuckets(rows.lengths, self.recipe.batch_size, self.recipe.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with one rate per layer."""
         if getattr(self, "optimizer", None) is None:
             groups = _parameter_groups(self.model, self.recipe)
             self.optimizer = torch.optim.AdamW(groups, fused=not torch.cuda.is_available())
         return self.optimizer
 
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
+        """Evaluate with every accusation shown."""
         self.data_collator.training = False
         try:
             return super().evaluation_loop(*args, **options)
@@ -101,9 +103,18 @@ def fit(
         callbacks=[EarlyStoppingCallback(recipe.patience)] if recipe.patience else [],
     )
     trainer.recipe = recipe
-    last = get_last_checkpoint(str(draft / RUN)) if (draft / RUN).is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_whole_save(draft / RUN))
     return trainer.model.model.cpu().float().eval()
+
+
+def _last_whole_save(folder: Path) -> str | None:
+    """The newest of the Trainer's saves that was written to its end; one cut short by a kill is removed."""
+    saves = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    for path in reversed(saves):
+        if (path / "trainer_state.json").is_file():
+            return str(path)
+        shutil.rmtree(path)
+    return None
 
 
 def _arguments(folder: Path, recipe: Recipe, progress: bool, n: int) -> TrainingArguments:
