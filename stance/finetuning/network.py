@@ -87,13 +87,11 @@ def start(base: str | os.PathLike[str], labels: Sequence[str], recipe: Recipe, d
 
 
 def _with_new_head(model: Any, names: Mapping[str, Any]) -> Any:
+    """The same encoder under a fresh head for other labels."""
     config = AutoConfig.for_model(**{**model.config.to_dict(), **names, "num_labels": len(names["id2label"])})
     fresh = AutoModelForSequenceClassification.from_config(config)
-    kept = {k: v for k, v in model.state_dict().items() if fresh.state_dict()[k].shape == v.shape}
-    head = set(fresh.state_dict()) - set(kept)
-    fresh.load_state_dict(
-        {k: v for k, v in kept.items() if k.rsplit(".", 1)[0] not in {h.rsplit(".", 1)[0] for h in head}}, strict=False
-    )
+    encoder = f"{model.base_model_prefix}."
+    fresh.load_state_dict({k: v for k, v in model.state_dict().items() if k.startswith(encoder)}, strict=False)
     return fresh
 
 
