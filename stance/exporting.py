@@ -30,6 +30,14 @@ from stance.errors import CheckpointError, MissingExtraError
 
 _FUSED = {"self.query": 0, "self.key": 1, "self.value": 2}
 _OPSET = 17
+_SPECIAL = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
+"""What families of encoders call their special tokens."""
 _SMALL = 50_000
 """Matrices of fewer values stay float32; they weigh nothing."""
 
@@ -69,21 +77,15 @@ def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "d
 
 def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
     """Write ``tokenizer.json`` and what ``AutoTokenizer`` needs beside it."""
-    from transformers import PreTrainedTokenizerFast
-
-    special = {
-        "unk_token": "[UNK]",
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    }
     from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer.from_file(str(source))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    known = {key: value for key, value in special.items() if tokenizer.token_to_id(value) is not None}
+    known = {
+        role: name for role, names in _SPECIAL.items() for name in names if tokenizer.token_to_id(name) is not None
+    }
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=max_tokens,

@@ -27,6 +27,13 @@ def held_out(n=400, seed=0, sharpness=1.0):
     return (logits * sharpness).astype(np.float32), gold, sets
 
 
+@pytest.fixture(scope="module")
+def large():
+    """Many logits and the calibration fitted on them."""
+    logits, gold, sets = held_out(n=2000)
+    return logits, calibration.fit(logits, gold, sets)
+
+
 # Worked by hand
 
 
@@ -153,9 +160,8 @@ def test_the_primary_stance_is_always_carried_and_none_carries_nothing():
 
 
 @pytest.mark.parametrize("coverage", [0.9, 0.75, 0.5, 0.2])
-def test_coverage_keeps_that_share_of_the_predictions_of_each_outcome(coverage):
-    logits, gold, sets = held_out(n=3000)
-    fit = calibration.fit(logits, gold, sets)
+def test_coverage_keeps_that_share_of_the_predictions_of_each_outcome(large, coverage):
+    logits, fit = large
     probabilities = fit.probabilities(logits)
     chosen = probabilities.argmax(1)
     kept = probabilities.max(1) >= fit.least_confidence(coverage)[chosen]

@@ -175,6 +175,21 @@ def test_what_is_not_a_checkpoint_is_not_exported(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_special_tokens_of_other_families_are_kept(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "they", "said"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(tmp_path / "roberta.json"))
+    write_tokenizer(tmp_path / "roberta.json", tmp_path, 64)
+    plain = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert plain(["they", "they said"], padding=True)["input_ids"] == [[0, 4, 2, 1], [0, 4, 5, 2]]
+
+
 # The checkpoint that ships
 
 
