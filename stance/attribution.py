@@ -20,7 +20,7 @@ from stance.records import Pair, Prediction, Span
 
 _WORD = re.compile(r"\S+")
 _FOR, _AGAINST = "0, 114, 178", "213, 94, 0"  # blue and vermilion, which colour-blind people tell apart
-_FAINT = 0.02
+_FAINT = 0.05
 """A word that changes the probability by less is drawn as plain text."""
 
 _LISTED = 5
