@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
+from stance.checkpoint import SETTINGS_FILE
 from stance.classifier import StanceClassifier
 from stance.records import LabelledPair, Pair, Prediction
 
+Model: TypeAlias = str | os.PathLike[str] | StanceClassifier
+"""A checkpoint: ``"default"``, a folder, a name on the hub, or one that is open already."""
+
 
 @lru_cache(maxsize=4)
-def _load(name: str, backend: str, threads: int | None) -> StanceClassifier:
+def _load(name: str, backend: str, threads: int | None, written: int) -> StanceClassifier:
     return StanceClassifier.load(name, backend=backend, threads=threads)
 
 
@@ -30,7 +35,14 @@ def load(
         CheckpointError: It is missing, damaged, or of another format.
         MissingExtraError: The backend's package is not installed.
     """
-    return _load(os.fspath(name), backend, threads)
+    settings = Path(name) / SETTINGS_FILE
+    written = settings.stat().st_mtime_ns if settings.is_file() else 0  # a folder written anew is opened anew
+    return _load(os.fspath(name), backend, threads, written)
+
+
+def open_model(model: Model, backend: str = "auto", threads: int | None = None) -> StanceClassifier:
+    """Give back a classifier that is open already, or ``load`` the checkpoint of that name."""
+    return model if isinstance(model, StanceClassifier) else load(model, backend=backend, threads=threads)
 
 
 def classify(accusation: str, response: str, *, coverage: float = 1.0) -> Prediction:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stance.api import load
+from stance.api import open_model
 from stance.classifier import StanceClassifier
 from stance.encoding import as_pair
 from stance.errors import LabelError
@@ -144,7 +144,7 @@ def explain(
 
     Source: Li, Monroe and Jurafsky 2016, "Understanding neural networks through representation erasure".
     """
-    classifier = model if isinstance(model, StanceClassifier) else load(model)
+    classifier = open_model(model)
     pair = as_pair((accusation, response))
     names = (*classifier.labels, NONE)
     if outcome is not None and outcome not in names:

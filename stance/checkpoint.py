@@ -87,6 +87,11 @@ class Settings:
         }
 
 
+def is_checkpoint(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is ``"default"`` or a folder written by stance, and not a bare encoder."""
+    return str(name) == "default" or (Path(name) / SETTINGS_FILE).is_file()
+
+
 def read_settings(folder: Path) -> Settings:
     """Read and check ``stance.json``.
 

@@ -183,10 +183,10 @@ def train(
     """Train on pairs that you labelled, and report what was gained and lost."""
     from dataclasses import replace
 
+    from stance.checkpoint import is_checkpoint
     from stance.finetuning import CONTINUED, Recipe, fine_tune
-    from stance.finetuning.retraining import continues
 
-    recipe = replace(CONTINUED if continues(base) else Recipe(), seed=seed)
+    recipe = replace(CONTINUED if is_checkpoint(base) else Recipe(), seed=seed)
     changes = {"epochs": epochs, "learning_rate": learning_rate}
     recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
     typer.echo(str(fine_tune(pairs, output=output, base=base, test=test, recipe=recipe)))

@@ -14,9 +14,7 @@ Frames, files and clusters share it, so that a verdict looks the same in all of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from stance.classifier import StanceClassifier
@@ -25,25 +23,10 @@ from stance.errors import ColumnError, PairError
 from stance.labels import NONE
 from stance.records import Pair, Prediction
 
-Model: TypeAlias = str | os.PathLike[str] | StanceClassifier
-"""A checkpoint: ``"default"``, a folder, a name on the hub, or one that is open already."""
-
 Kind: TypeAlias = Literal["text", "number", "flag"]
 
 _DECIMALS = 6
 _SHOWN = 5
-
-
-def open_classifier(model: Model, backend: str = "auto", threads: int | None = None) -> StanceClassifier:
-    """Open a checkpoint once for all calls of a process; an open one is given back."""
-    if isinstance(model, StanceClassifier):
-        return model
-    return _open(os.fspath(model), backend, threads)
-
-
-@lru_cache(maxsize=2)
-def _open(name: str, backend: str, threads: int | None) -> StanceClassifier:
-    return StanceClassifier.load(name, backend=backend, threads=threads)
 
 
 def find_columns(

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from stance.api import open_model
 from stance.classifier import StanceClassifier
-from stance.columns import check_clash, column_kinds, find_columns, open_classifier
+from stance.columns import check_clash, column_kinds, find_columns
 from stance.errors import MissingExtraError
 from stance.frames import OnMissing, classify_batch, classify_frame
 from stance.labels import LABELS
@@ -134,7 +135,7 @@ def score_partitions(**options: Any) -> Callable[[Iterator[Any]], Iterator[Any]]
     """
 
     def score(frames: Iterator[Any]) -> Iterator[Any]:
-        classifier = open_classifier(options.get("model", "default"), options.get("backend", "auto"))
+        classifier = open_model(options.get("model", "default"), options.get("backend", "auto"))
         for frame in frames:
             yield classify_frame(frame, **{**options, "model": classifier, "progress": False})
 

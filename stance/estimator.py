@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from stance.api import Model, open_model
 from stance.encoding import as_pair
 from stance.errors import ColumnError, InputError, MissingExtraError
 from stance.labels import NONE, as_label
 from stance.records import LabelledPair, Pair
-from stance.sampling import Model, light_head, open_model
+from stance.sampling import light_head
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

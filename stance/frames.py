@@ -6,14 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from stance.api import Model, open_model
 from stance.classifier import StanceClassifier
 from stance.columns import (
-    Model,
     check_clash,
     check_pairs,
     column_kinds,
     find_columns,
-    open_classifier,
     prediction_columns,
     score_pairs,
     summary_of_faults,
@@ -62,7 +61,7 @@ def classify_frame(
     kind = _library(df)
     columns = list(df.columns)
     names = find_columns(columns, accusation, response, "the frame")
-    classifier = open_classifier(model, backend)
+    classifier = open_model(model, backend)
     check_clash(columns, classifier.labels, prefix, "the frame")
     texts = [_pandas_texts(df[name]) if kind == "pandas" else df[name].to_list() for name in names]
     predictions = _judge(texts[0], texts[1], classifier, coverage, on_missing, progress)
@@ -93,7 +92,7 @@ def classify_batch(
         >>> dataset.map(stance.classify_batch, batched=True)  # doctest: +SKIP
     """
     names = find_columns(list(batch), accusation, response, "the batch")
-    classifier = open_classifier(model, backend)
+    classifier = open_model(model, backend)
     check_clash(batch, classifier.labels, prefix, "the batch")
     predictions = _judge(batch[names[0]], batch[names[1]], classifier, coverage, on_missing, progress=False)
     return prediction_columns(predictions, classifier, prefix)

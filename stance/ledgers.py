@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
-from stance.api import load
+from stance.api import Model, open_model
 from stance.checkpoint import HEADS_FILE
 from stance.classifier import StanceClassifier
 from stance.documents import read_document, read_folder
@@ -20,7 +20,7 @@ Source = str | Document | os.PathLike[str]
 """A text, a ``Document``, or a ``Path`` to a file or a folder. A plain string is always the text itself."""
 
 
-def extract_pairs(document: Source, *, model: str | os.PathLike[str] | StanceClassifier = "default") -> list[Pair]:
+def extract_pairs(document: Source, *, model: Model = "default") -> list[Pair]:
     """Find the accusations in a document and the responses to them.
 
     Args:
@@ -34,25 +34,25 @@ def extract_pairs(document: Source, *, model: str | os.PathLike[str] | StanceCla
         DocumentError: The file cannot be read.
         CheckpointError: The checkpoint has no document heads.
     """
-    classifier = _open(model)
+    classifier = open_model(model)
     return list(_find(read_document(document), classifier).pairs)
 
 
 @overload
 def analyze(  # type: ignore[overload-overlap]  # a string is an iterable of strings, and meant as a text
-    document: Source, *, model: str | os.PathLike[str] | StanceClassifier = ..., report: Callable[..., Any] | None = ...
+    document: Source, *, model: Model = ..., report: Callable[..., Any] | None = ...
 ) -> Ledger: ...
 @overload
 def analyze(
     document: Iterable[Source],
     *,
-    model: str | os.PathLike[str] | StanceClassifier = ...,
+    model: Model = ...,
     report: Callable[..., Any] | None = ...,
 ) -> Iterator[Ledger]: ...
 def analyze(
     document: Source | Iterable[Source],
     *,
-    model: str | os.PathLike[str] | StanceClassifier = "default",
+    model: Model = "default",
     report: Callable[..., Any] | None = None,
 ) -> Ledger | Iterator[Ledger]:
     """Find the pairs in a document and judge each.
@@ -68,7 +68,7 @@ def analyze(
         DocumentError: A single document cannot be read.
         CheckpointError: The checkpoint has no document heads.
     """
-    classifier = _open(model)
+    classifier = open_model(model)
     if isinstance(document, (str, Document)) or (isinstance(document, os.PathLike) and not Path(document).is_dir()):
         return _ledger(read_document(document), classifier)
     complain = report or _warn
@@ -91,10 +91,6 @@ def _warn(source: object, error: Exception) -> None:
     import warnings
 
     warnings.warn(f"skipped: {error}", stacklevel=3)
-
-
-def _open(model: str | os.PathLike[str] | StanceClassifier) -> StanceClassifier:
-    return model if isinstance(model, StanceClassifier) else load(model)
 
 
 @lru_cache(maxsize=4)

@@ -15,10 +15,10 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 pytest.importorskip("onnx")
 
-from toy_model import toy_pairs
+from toy_model import FILLERS, toy_pairs
 
 from stance.finetuning import Recipe, train_checkpoint, training
-from stance.finetuning.rows import LengthBuckets
+from stance.finetuning.rows import LengthBuckets, Rows
 
 QUICK = Recipe(
     epochs=2, learning_rate=3e-3, layer_decay=1.0, batch_size=16, balance=0.0, freeze_embeddings=False,
@@ -64,6 +64,42 @@ def learned(tiny_bert, tmp_path_factory) -> Path:
 
 
 # Learning
+
+
+def test_questions_beside_the_stances_are_learned_too(tiny_bert, tmp_path):
+    """What an untrained encoder's features tell poorly, those of one that was asked tell well."""
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    train, validation = splits(96)
+    early = set(FILLERS[: len(FILLERS) // 2])
+    asked = [(p, {"early": p.accusation.split()[3] in early}) for p in toy_pairs(200, seed=5)]
+    truth = np.array([answers["early"] for _, answers in asked])
+    assert 0.3 < truth.mean() < 0.7
+    losses = {}
+    for name, beside in (("alone", []), ("beside", asked)):
+        folder = train_checkpoint(
+            train, validation, output=tmp_path / name, base=tiny_bert, recipe=replace(QUICK, epochs=6, beside=2.0),
+            beside=beside, progress=False,
+        )  # fmt: skip
+        features = StanceClassifier.load(folder, backend="torch").features([p for p, _ in asked])
+        head = sklearn.LogisticRegression(max_iter=50, C=1.0).fit(features[:100], truth[:100])
+        losses[name] = -head.predict_log_proba(features[100:])[np.arange(100), truth[100:].astype(int)].mean()
+    assert losses["beside"] < losses["alone"]
+
+
+def test_a_question_about_a_training_pair_takes_no_row_of_its_own(learned):
+    encoder = StanceClassifier.load(learned, threads=1)._encoder
+    pairs = toy_pairs(4, seed=1)
+    spaced = replace(pairs[2], response=f"  {pairs[2].response} ")
+    rows = Rows(
+        pairs,
+        encoder,
+        LABELS,
+        [(spaced, {"answers": True}), (toy_pairs(1, seed=9)[0], {"odd": False})],
+        ["answers", "odd"],
+    )
+    assert len(rows) == 5 and rows[4]["weight"] == 0
+    assert rows[2]["answers"].tolist()[0] == 1 and np.isnan(rows[2]["answers"][1])
+    assert np.isnan(rows[0]["answers"]).all() and rows[4]["answers"][1] == 0
 
 
 def test_a_trivial_rule_is_learned_from_random_weights(learned):

@@ -1,7 +1,7 @@
 """Labelled pairs from ``data/``, with their texts rejoined.
 
 ``data/real_pairs.jsonl`` holds labels and where the texts stand, never the texts, which belong to their publishers.
-``read_pairs`` fetches the texts from the corpora and checks every one against its hash. ``data/written_pairs.jsonl``
+``read_real`` fetches the texts from the corpora and checks every one against its hash. ``data/written_pairs.jsonl``
 was written for this project and holds its texts.
 """
 
@@ -27,7 +27,6 @@ WRITTEN_FILE = DATA / "written_pairs.jsonl"
 SPLITS_FILE = DATA / "splits.json"
 
 SPLITS = ("train", "validation", "test")
-SOURCES = ("news", "briefing", "written")
 WEIGHT = {3: 1.0, 2: 0.85, 1: 0.5}
 """How much a verdict counts in training, by how sure its reader was."""
 
@@ -76,20 +75,21 @@ class Texts:
 
 
 def _own_corpora(base: Path, wanted: set[str]) -> Iterator[tuple[str, str]]:
-    for row in _lines(base / "news_pairs.jsonl"):
+    for row in read_lines(base / "news_pairs.jsonl"):
         for part in ("accusation", "response"):
             yield f"pair:{row['id']}:{part}", row[part]
-    for row in _lines(base / "windows_unlabelled.jsonl"):
+    for row in read_lines(base / "windows_unlabelled.jsonl"):
         yield f"window:{row['id']}", collapse(row["text"])
-    for row in _lines(base / "press_briefings.jsonl.xz"):
+    for row in read_lines(base / "press_briefings.jsonl.xz"):
         for part in ("question", "answer"):
             yield f"briefing:{row['id']}:{part}", collapse(row[part])
-    for row in _lines(base / "articles.jsonl.xz"):
+    for row in read_lines(base / "articles.jsonl.xz"):
         if f"article:{row['document']}" in wanted:
             yield f"article:{row['document']}", collapse(row["text"])
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSON Lines file, plain or ``.xz``."""
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as stream:
         for line in stream:
             yield json.loads(line)
@@ -107,7 +107,7 @@ def read_real(texts: str | os.PathLike[str] | None = None) -> list[LabelledPair]
     Raises:
         InputError: The corpora are not there, a text is missing, or it differs from its hash.
     """
-    rows = list(_lines(REAL_FILE))
+    rows = list(read_lines(REAL_FILE))
     folder = texts_folder(texts)
     wanted = {unit for row in rows for part in ("accusation", "response") for unit, _ in _places(row, part)}
     store = Texts.from_folder(folder, wanted)
@@ -161,7 +161,7 @@ def _labelled(row: Mapping[str, Any], joined: Mapping[str, Any]) -> LabelledPair
 def read_written() -> list[LabelledPair]:
     """Read the pairs that were written for this project; twins share a ``document_id``."""
     pairs = []
-    for row in _lines(WRITTEN_FILE):
+    for row in read_lines(WRITTEN_FILE):
         family = min([row["id"], *row["twins"]])
         pairs.append(
             _labelled(

@@ -7,7 +7,6 @@ reads the documents themselves.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from rich.table import Table
 import stance
 from stance.labels import NONE
 from stance.reports import ledger_page, ledger_table, pairs_page
-from training.corpora import DATA, read_written, split_of
+from training.corpora import DATA, read_lines, read_written, split_of
 
 HANDFUL = 8
 
@@ -53,7 +52,7 @@ def read_folder(documents: Path) -> Iterator[stance.Ledger]:
 
 def five_documents() -> list[stance.LabelledPair]:
     """The pairs of the five documents, restated, with their gold labels."""
-    rows = [json.loads(line) for line in (DATA / "five_restated.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_lines(DATA / "five_restated.jsonl")
     return [
         stance.LabelledPair(
             accusation=row["accusation"],

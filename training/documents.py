@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from stance.errors import InputError
-from stance.pairing.sentences import split_sentences
+from stance.pairing.candidates import read
+from stance.pairing.links import sentence_pairs
 from stance.records import Document, Pair, Span
-from training.corpora import DATA, _lines, read_split, texts_folder
+from training.corpora import DATA, read_lines, read_split, texts_folder
 
 DOCUMENTS_FILE = DATA / "documents.jsonl"
-RESTATED_FILE = DATA / "five_restated.jsonl"
-"""The pairs of the five documents in words of our own; they read and run without the texts."""
 
 SPLITS = ("train", "validation", "test", "five")
 
@@ -97,7 +96,9 @@ def read_documents(
     """
     if unknown := set(splits) - set(SPLITS):
         raise InputError(f"no split {sorted(unknown)}; the splits are {', '.join(SPLITS)}")
-    rows = [row for row in _lines(DOCUMENTS_FILE) if row["reading"] == reading and row["split"] in (splits or SPLITS)]
+    rows = [
+        row for row in read_lines(DOCUMENTS_FILE) if row["reading"] == reading and row["split"] in (splits or SPLITS)
+    ]
     found = _texts({row["document"] for row in rows}, texts_folder(texts))
     return [_labelled(row, found) for row in rows]
 
@@ -110,7 +111,7 @@ def _texts(wanted: set[str], folder: Path) -> dict[str, Document]:
             found[path.stem] = Document(text=path.read_text(encoding="utf-8"), id=path.stem)
     articles = next((p for p in (folder / "corpora", folder) if (p / "articles.jsonl.xz").is_file()), None)
     if wanted - set(found) and articles is not None:
-        for row in _lines(articles / "articles.jsonl.xz"):
+        for row in read_lines(articles / "articles.jsonl.xz"):
             if row["document"] in wanted:
                 found[row["document"]] = Document(
                     text=row["text"], id=row["document"], title=row["title"], date=row["date"], outlet=row["outlet"]
@@ -159,6 +160,22 @@ def gold_of(gold: LabelledDocument) -> Found:
     )
 
 
+def covers(first: Span, second: Span) -> bool:
+    """The criterion of the figures: the two share at least half of the shorter one's characters."""
+    return shared(first, second) * 2 >= min(len(first), len(second))
+
+
+def resembles(first: Span, second: Span) -> bool:
+    """The strict criterion: the two share at least half of all the characters that either covers (IoU >= 0.5)."""
+    both = shared(first, second)
+    return both * 2 >= len(first) + len(second) - both
+
+
+def shared(first: Span, second: Span) -> int:
+    """How many characters two spans share."""
+    return max(0, min(first.end, second.end) - max(first.start, second.start))
+
+
 def passages_around_pairs(
     *, texts: str | os.PathLike[str] | None = None, margin: int = 400
 ) -> Iterator[tuple[Document, Found, Span]]:
@@ -168,7 +185,7 @@ def passages_around_pairs(
         texts: The folder of the texts.
         margin: How many characters to either side of a pair's texts are taken along.
     """
-    whole = {row["document"] for row in _lines(DOCUMENTS_FILE)}
+    whole = {row["document"] for row in read_lines(DOCUMENTS_FILE)}
     pairs: dict[str, list[Any]] = {}
     for pair in read_split("train", texts=texts):
         if pair.source == "news" and pair.document_id not in whole:
@@ -211,40 +228,60 @@ def _groups(links: Sequence[tuple[Span, Span, str | None]], gap: int) -> list[li
     return [group for _, group in groups]
 
 
-def answer_pairs(
-    *, texts: str | os.PathLike[str] | None = None, negatives: int = 3, seed: int = 0
-) -> Iterator[tuple[Pair, bool]]:
-    """Accusations beside passages that answer them and beside passages that do not, from training documents.
+def questions(
+    *, texts: str | os.PathLike[str] | None = None, most: int = 2000, seed: int = 0
+) -> list[tuple[Pair, dict[str, bool]]]:
+    """What an encoder learns beside the stances so that the document heads have more to read.
 
-    An encoder that learns to tell them apart while it learns the stances gives the document heads more to read.
+    Three yes-or-no questions, asked of the very texts that ``stance.pairing`` shows the encoder: does a sentence
+    accuse (``accuses``) or reply (``replies``), behind the one before it; and does the second text answer the first
+    (``answers``): labelled pairs do, an accusation beside a sentence nearby and a sentence beside a response do not.
+
+    The documents asked about are those of the training split. The heads must then be fitted on others, because an
+    encoder is surer of sentences that it was trained on.
 
     Args:
         texts: The folder of the texts.
-        negatives: For each link, how many sentences that answer nothing stand beside its accusation; as many again of
-            the same response beside sentences that it does not answer.
+        most: Of each of three kinds no more than this many: sentences of documents read whole, sentences of passages
+            around labelled pairs, pairs that do not answer. Pairs that do are training pairs already and cost nothing.
         seed: Of the choice among them.
 
-    Yields:
-        A pair, and whether its response answers its accusation.
+    Returns:
+        Texts with answers by the name of the question.
     """
     draw = random.Random(seed)
+    sentences: dict[bool, list[tuple[Pair, dict[str, bool]]]] = {True: [], False: []}
+    links: dict[bool, list[tuple[Pair, dict[str, bool]]]] = {True: [], False: []}
     read_whole = [(item.document, gold_of(item), None) for item in read_documents("train", texts=texts)]
     for document, gold, region in [*read_whole, *passages_around_pairs(texts=texts)]:
-        sentences = [
-            s.span
-            for s in split_sentences(document.text)
-            if len(s.span) > 25 and (region is None or region.start <= s.start < region.end)
-        ]
-        idle = [s for s in sentences if not any(s.overlaps(r) for r in gold.responses)]
+        reading = read(document)
+        asked = []
+        for unit, shown in zip(reading.units, sentence_pairs(reading), strict=True):
+            if region is not None and not (unit.start < region.end and region.start < unit.end):
+                continue
+            accuses, replies = (any(covers(unit.span, g) for g in side) for side in (gold.accusations, gold.responses))
+            asked.append((unit.span, shown, accuses, replies))
+        marked = [x for x in asked if x[2] or x[3]]
+        idle = [x for x in asked if not (x[2] or x[3])]
+        for _, shown, accuses, replies in [*marked, *draw.sample(idle, min(len(idle), 2 * len(marked)))]:
+            # around a labelled pair other charges and replies stand unmarked, so only a "yes" is asked about there
+            told = {"accuses": accuses, "replies": replies}
+            if region is not None and (accuses or replies):
+                told = {name: answer for name, answer in told.items() if answer}
+            sentences[region is None].append((shown, told))
         for charge, reply, _ in gold.links:
-            yield _answer(document, charge, reply), True
-            for other in draw.sample(idle, min(negatives, len(idle))):
-                if not other.overlaps(charge):
-                    yield _answer(document, charge, other), False
+            links[True].append((_answer(document, charge, reply), {"answers": True}))
+            others = [s for s, _, _, replies in asked if not replies and not s.overlaps(charge)]
+            links[False] += [
+                (_answer(document, charge, s), {"answers": False}) for s in draw.sample(others, min(1, len(others)))
+            ]
             answered = [a for a, r, _ in gold.links if r.overlaps(reply)]
-            apart = [s for s in sentences if not s.overlaps(reply) and not any(s.overlaps(a) for a in answered)]
-            for other in draw.sample(apart, min(negatives, len(apart))):
-                yield _answer(document, other, reply), False
+            apart = [s for s, *_ in asked if not s.overlaps(reply) and not any(s.overlaps(a) for a in answered)]
+            links[False] += [
+                (_answer(document, s, reply), {"answers": False}) for s in draw.sample(apart, min(1, len(apart)))
+            ]
+    kinds = (*sentences.values(), links[False])
+    return [*links[True], *(row for kind in kinds for row in draw.sample(kind, min(most, len(kind))))]
 
 
 def _answer(document: Document, charge: Span, reply: Span) -> Pair:

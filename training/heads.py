@@ -41,8 +41,16 @@ from stance.pairing.links import (
     worthwhile,
 )
 from stance.records import Document, Pair, Span
-from training.documents import Found, LabelledDocument, gold_of, passages_around_pairs, read_documents
-from training.ledger_scores import Score, counts, covers, score, shared
+from training.documents import (
+    Found,
+    LabelledDocument,
+    covers,
+    gold_of,
+    passages_around_pairs,
+    read_documents,
+    shared,
+)
+from training.ledger_scores import Score, counts, score
 
 FOLDS = 5
 WINDOW_WEIGHT = 0.4

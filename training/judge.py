@@ -24,7 +24,7 @@ from stance.labels import LABELS, NONE
 from stance.metrics import Evaluation
 from stance.records import LabelledPair
 from training.baselines import as_table, word_counts
-from training.corpora import DATA, REAL_FILE, SPLITS_FILE, digest, read_split
+from training.corpora import DATA, REAL_FILE, SPLITS_FILE, digest, read_lines, read_split
 
 SIZE = len(LABELS) + 1
 README = DATA.parent / "README.md"
@@ -77,27 +77,50 @@ def judge_documents(model: str, texts: Path | None, write: bool) -> None:
 def judge(classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]) -> dict[str, Any]:
     """Everything that the card reports, as plain values and ``Evaluation`` objects."""
     predictions = classifier.classify_pairs(gold)
+    seen = views(classifier, predictions, gold)
     return {
         "model": repr(classifier),
         "evaluation": stance.evaluate(predictions, gold),
-        "rivals": rivals(classifier, train, gold),
-        "gauge": leak_gauge(classifier, gold),
+        "rivals": rivals(seen, train, gold),
+        "gauge": leak_gauge(seen, gold),
         "annotators": annotators(),
         "coverage": risk_coverage(predictions, gold),
         "hub": through_evaluate(predictions, gold),
     }
 
 
+def views(
+    classifier: StanceClassifier,
+    predictions: Sequence[stance.Prediction],
+    gold: Sequence[LabelledPair],
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """The outcome chosen for each pair, by what the model sees of it."""
+    order = np.random.default_rng(seed).permutation(len(gold))
+    shuffled = [replace(pair, accusation=gold[i].accusation) for pair, i in zip(gold, order, strict=True)]
+    return {
+        "as it is": most_likely(predictions),
+        "accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
+        "response hidden": classifier.logits(gold, hide="response").argmax(1),
+        "accusations shuffled": classifier.logits(shuffled).argmax(1),
+    }
+
+
+def most_likely(predictions: Sequence[stance.Prediction]) -> np.ndarray:
+    """The column of the most likely outcome of each prediction."""
+    return np.array([int(np.argmax(list(p.probabilities.values()))) for p in predictions])
+
+
 def rivals(
-    classifier: StanceClassifier, train: Sequence[LabelledPair], gold: Sequence[LabelledPair]
+    seen: Mapping[str, np.ndarray], train: Sequence[LabelledPair], gold: Sequence[LabelledPair]
 ) -> dict[str, dict[str, float]]:
     """Macro-F1, overall and by source, of the model and of word counts with and without the accusation."""
     texts = as_table(gold)
     chosen = {
-        "this model": classifier.logits(gold).argmax(1),
+        "this model": seen["as it is"],
         "TF-IDF + logistic regression, pair": word_counts(train).predict(texts),
         "TF-IDF + logistic regression, response only": word_counts(train, reads=["response"]).predict(texts),
-        "this model, accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
+        "this model, accusation hidden": seen["accusation hidden"],
     }
     return {name: by_source(gold, columns) for name, columns in chosen.items()}
 
@@ -110,17 +133,9 @@ def by_source(gold: Sequence[LabelledPair], predicted: np.ndarray) -> dict[str, 
     return {name: metrics.macro_f1(y[rows], predicted[rows], SIZE) for name, rows in parts.items() if rows.any()}
 
 
-def leak_gauge(classifier: StanceClassifier, gold: Sequence[LabelledPair], seed: int = 0) -> dict[str, Any]:
+def leak_gauge(seen: Mapping[str, np.ndarray], gold: Sequence[LabelledPair]) -> dict[str, Any]:
     """What is left of the score when a text is hidden or the accusations are shuffled, and who wins on the twins."""
     y = metrics.indices([pair.label for pair in gold])
-    order = np.random.default_rng(seed).permutation(len(gold))
-    shuffled = [replace(pair, accusation=gold[i].accusation) for pair, i in zip(gold, order, strict=True)]
-    seen = {
-        "as it is": classifier.logits(gold).argmax(1),
-        "accusation hidden": classifier.logits(gold, hide="accusation").argmax(1),
-        "response hidden": classifier.logits(gold, hide="response").argmax(1),
-        "accusations shuffled": classifier.logits(shuffled).argmax(1),
-    }
     twins = np.array([bool(pair.twin) for pair in gold])
     gauge: dict[str, Any] = {"macro_f1": {name: metrics.macro_f1(y, z, SIZE) for name, z in seen.items()}}
     if twins.any():
@@ -133,8 +148,7 @@ def leak_gauge(classifier: StanceClassifier, gold: Sequence[LabelledPair], seed:
 def annotators() -> dict[str, dict[str, float]]:
     """Agreement of two blind readers on validation and test pairs, by source, before any reconciliation."""
     splits = json.loads(SPLITS_FILE.read_text(encoding="utf-8"))["documents"]
-    rows = [json.loads(line) for line in REAL_FILE.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if len(row["votes"]) > 1 and splits[row["document"]] != "train"]
+    rows = [row for row in read_lines(REAL_FILE) if len(row["votes"]) > 1 and splits[row["document"]] != "train"]
     return {
         name: agreement([row for row in rows if name in ("all", row["source"])]) for name in ("all", "news", "briefing")
     }
@@ -157,7 +171,7 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def risk_coverage(predictions: Sequence[stance.Prediction], gold: Sequence[LabelledPair]) -> list[dict[str, float]]:
     """Accuracy of the surest predictions of each outcome, at falling coverage."""
-    chosen = np.array([int(np.argmax(list(p.probabilities.values()))) for p in predictions])
+    chosen = most_likely(predictions)
     confidence = np.array([p.confidence for p in predictions])
     y = metrics.indices([pair.label for pair in gold])
     curve = []

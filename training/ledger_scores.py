@@ -17,25 +17,9 @@ import numpy as np
 
 from stance.pairing.names import same_actor
 from stance.records import Document, Ledger, Span
-from training.documents import Found, LabelledDocument, gold_of, read_documents
+from training.documents import Found, LabelledDocument, covers, gold_of, read_documents, resembles
 
 Match = Callable[[Span, Span], bool]
-
-
-def covers(first: Span, second: Span) -> bool:
-    """The criterion of the figures: the two share at least half of the shorter one's characters."""
-    return shared(first, second) * 2 >= min(len(first), len(second))
-
-
-def resembles(first: Span, second: Span) -> bool:
-    """The strict criterion: the two share at least half of all the characters that either covers (IoU >= 0.5)."""
-    both = shared(first, second)
-    return both * 2 >= len(first) + len(second) - both
-
-
-def shared(first: Span, second: Span) -> int:
-    """How many characters two spans share."""
-    return max(0, min(first.end, second.end) - max(first.start, second.start))
 
 
 def found_in(ledger: Ledger) -> Found:

@@ -17,6 +17,7 @@ from stance.checkpoint import file_hash
 from stance.errors import CheckpointError
 from stance.finetuning import Recipe, train_checkpoint
 from training.corpora import digest, read_split
+from training.documents import questions
 
 
 def main(
@@ -35,17 +36,21 @@ def main(
     base = find_base(settings["base"])
     train, validation = read_split("train", texts=texts), read_split("validation", texts=texts)
     train = train[:: max(1, len(train) // limit)] if limit else train
+    asked = min(settings.get("questions", 0), limit or 10**9)
+    beside = questions(texts=texts, most=asked, seed=recipe.seed) if asked else []
     folder = train_checkpoint(
         train,
         validation,
         output=output or Path("runs") / f"{settings['name']}-{recipe.seed}",
         base=base,
         recipe=recipe,
+        beside=beside,
         name=settings["name"],
         version=settings["version"],
         provenance={
             "base": settings["base"],
             "train": {"n": len(train), "digest": digest(train), "sources": dict(Counter(p.source for p in train))},
+            "questions": dict(Counter(name for _, answers in beside for name in answers)),
             "validation_digest": digest(validation),
         },
     )

@@ -18,27 +18,33 @@ from stance.encoding import Batch
 
 
 class StanceNetwork(nn.Module):
-    """Logits and pooled hidden states of a sequence classifier.
-
-    Features are the mean hidden states of the response and of the accusation, at the middle and at the last layer.
-    """
+    """Logits and pooled hidden states of a sequence classifier."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.reads_types = getattr(model.config, "type_vocab_size", 0) > 1
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Score a batch: logits (n, n_outcomes) and features (n, 4 * hidden size)."""
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self.reads_types:
-            inputs["token_type_ids"] = token_type_ids
-        out = self.model(**inputs, output_hidden_states=True)
-        layers = (out.hidden_states[len(out.hidden_states) // 2], out.hidden_states[-1])
-        masks = (attention_mask * token_type_ids, attention_mask * (1 - token_type_ids))
-        return out.logits, torch.cat([_mean(layer, mask) for layer in layers for mask in masks], dim=1)
+        return forward(self.model, input_ids, attention_mask, token_type_ids)
+
+
+def forward(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (n, n_outcomes) and features (n, 4 * hidden size) of a sequence classifier.
+
+    Features are the mean hidden states of the response and of the accusation, at the middle and at the last layer.
+    """
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = token_type_ids
+    out = model(**inputs, output_hidden_states=True)
+    layers = (out.hidden_states[len(out.hidden_states) // 2], out.hidden_states[-1])
+    masks = (attention_mask * token_type_ids, attention_mask * (1 - token_type_ids))
+    return out.logits, torch.cat([_mean(layer, mask) for layer in layers for mask in masks], dim=1)
 
 
 def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

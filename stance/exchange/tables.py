@@ -215,22 +215,23 @@ def _read_json(path: Path) -> Iterator[Row]:
 
 
 def _object(text: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{place} holds a {type(value).__name__}, not an object with named values")
+    value: dict[str, Any] = _parsed(text, place, dict, "an object with named values")
     return value
 
 
 def _load_list(path: Path) -> list[Any]:
+    value: list[Any] = _parsed(path.read_text(encoding="utf-8-sig"), str(path), list, "a list of records")
+    return value
+
+
+def _parsed(text: str, place: str, kind: type, wanted: str) -> Any:
+    """Parse JSON and insist on what it should hold."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(value, list):
-        raise InputError(f"{path} holds a {type(value).__name__}, not a list of records")
+        raise InputError(f"{place} is not JSON: {error}") from None
+    if not isinstance(value, kind):
+        raise InputError(f"{place} holds a {type(value).__name__}, not {wanted}")
     return value
 
 

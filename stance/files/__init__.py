@@ -18,16 +18,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from stance.api import Model, open_model
 from stance.checkpoint import file_hash
 from stance.classifier import CHUNK, StanceClassifier
 from stance.columns import (
     Kind,
-    Model,
     check_clash,
     check_pairs,
     column_kinds,
     find_columns,
-    open_classifier,
     prediction_columns,
     score_pairs,
 )
@@ -104,7 +103,7 @@ def classify_file(
         forms=tuple(format_of(source, format) for source in sources),
         target=target,
         form=format_of(target, format),
-        classifier=open_classifier(model, backend),
+        classifier=open_model(model, backend),
         accusation=accusation,
         response=response,
         coverage=coverage,

@@ -23,6 +23,7 @@ from stance.errors import CheckpointError, InputError
 from stance.exporting import write_graph
 from stance.finetuning.network import start
 from stance.finetuning.recipe import Recipe
+from stance.finetuning.rows import Question
 from stance.finetuning.training import RUN, fit
 from stance.labels import LABELS
 from stance.records import LabelledPair
@@ -39,6 +40,7 @@ def train_checkpoint(
     base: str | os.PathLike[str] = "default",
     recipe: Recipe | None = None,
     labels: Sequence[str] = LABELS,
+    beside: Sequence[Question] = (),
     name: str = "",
     version: str = "1",
     provenance: Mapping[str, Any] | None = None,
@@ -56,6 +58,7 @@ def train_checkpoint(
         base: ``"default"``, a checkpoint, or an encoder by path or hub name.
         recipe: How to train.
         labels: The label set, in column order.
+        beside: What else the encoder should learn: texts with answers to yes-or-no questions, by name.
         name: What the checkpoint is called; the folder's name if empty.
         version: Its version.
         provenance: What to record of the data; validation scores are added.
@@ -71,10 +74,10 @@ def train_checkpoint(
     if target.exists():
         raise CheckpointError(f"{target} exists; name a new folder or remove it")
     draft = target.with_name(target.name + ".partial")
-    _claim(draft, _fingerprint(train, validation, base, recipe, labels))
+    _claim(draft, _fingerprint(train, validation, base, recipe, labels, beside))
     torch.manual_seed(recipe.seed)
     model, encoder = start(base, labels, recipe, draft)
-    model = fit(model, encoder, train, validation, recipe, labels, draft, progress)
+    model = fit(model, encoder, train, validation, recipe, labels, draft, progress, beside)
     return write_checkpoint(
         model,
         encoder,
@@ -102,11 +105,17 @@ def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPa
 
 
 def _fingerprint(
-    train: Sequence[LabelledPair], validation: Sequence[LabelledPair], base: Any, recipe: Recipe, labels: Sequence[str]
+    train: Sequence[LabelledPair],
+    validation: Sequence[LabelledPair],
+    base: Any,
+    recipe: Recipe,
+    labels: Sequence[str],
+    beside: Sequence[Question],
 ) -> str:
     """A hash of all that decides a run, so that only the same run is resumed."""
     rows = [(p.accusation, p.response, p.label, p.labels, p.weight) for part in (train, validation) for p in part]
-    decided = [rows, str(base), asdict(recipe), [str(label) for label in labels]]
+    asked = [(texts.accusation, texts.response, sorted(answers.items())) for texts, answers in beside]
+    decided = [rows, str(base), asdict(recipe), [str(label) for label in labels], asked]
     return hashlib.sha256(json.dumps(decided, ensure_ascii=True).encode()).hexdigest()
 
 

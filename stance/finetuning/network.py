@@ -12,8 +12,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from stance import metrics
-from stance.backends.torch_network import read_model
-from stance.checkpoint import SETTINGS_FILE, TOKENIZER_FILE, read_settings, resolve
+from stance.backends.torch_network import forward, read_model
+from stance.checkpoint import TOKENIZER_FILE, is_checkpoint, read_settings, resolve
 from stance.encoding import Encoder
 from stance.errors import CheckpointError
 from stance.exporting import write_tokenizer
@@ -21,16 +21,19 @@ from stance.finetuning.recipe import Recipe
 
 
 class Trainee(nn.Module):
-    """The classifier with its loss, and the linear map from logits to sets that is refitted after training."""
+    """The classifier with its loss, and the linear maps that are refitted after training.
 
-    def __init__(self, model: Any, class_weight: Sequence[float], recipe: Recipe) -> None:
+    One maps logits to sets, the other the features that ``stance.documents`` reads to the questions beside the stances.
+    """
+
+    def __init__(self, model: Any, class_weight: Sequence[float], recipe: Recipe, questions: int = 0) -> None:
         super().__init__()
         self.model = model
+        self.questions = nn.Linear(4 * model.config.hidden_size, questions) if questions else None
         self.presence = nn.Linear(len(class_weight), len(class_weight) - 1)
         nn.init.eye_(self.presence.weight)
         nn.init.zeros_(self.presence.bias)
         self.recipe = recipe
-        self.reads_types = getattr(model.config, "type_vocab_size", 0) > 1
         self.register_buffer("class_weight", torch.tensor(class_weight), persistent=False)
 
     def forward(
@@ -41,17 +44,23 @@ class Trainee(nn.Module):
         labels: torch.Tensor,
         sets: torch.Tensor,
         weight: torch.Tensor,
+        answers: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         """Logits, and the loss that ``Recipe`` describes."""
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self.reads_types:
-            inputs["token_type_ids"] = token_type_ids
-        logits = self.model(**inputs).logits.float()
+        logits, features = forward(self.model, input_ids, attention_mask, token_type_ids)
+        logits = logits.float()
         target = _soft_target(labels, sets, self.recipe)
         primary = -(target * logits.log_softmax(1)).sum(1) * self.class_weight[labels]
         softened = sets * (1 - self.recipe.smoothing) + self.recipe.smoothing / 2
         held = nn.functional.binary_cross_entropy_with_logits(self.presence(logits), softened, reduction="none").sum(1)
-        return {"loss": ((primary + self.recipe.presence * held) * weight).mean(), "logits": logits}
+        loss = ((primary + self.recipe.presence * held) * weight).mean()
+        if self.questions is not None:
+            asked = ~answers.isnan()
+            wrong = nn.functional.binary_cross_entropy_with_logits(
+                self.questions(features.float()), answers.nan_to_num(), reduction="none"
+            )
+            loss = loss + self.recipe.beside * (wrong * asked).sum(1).mean()
+        return {"loss": loss, "logits": logits}
 
 
 def _soft_target(labels: torch.Tensor, sets: torch.Tensor, recipe: Recipe) -> torch.Tensor:
@@ -67,8 +76,8 @@ def start(base: str | os.PathLike[str], labels: Sequence[str], recipe: Recipe, d
     """The network before training, and the encoder that goes with it."""
     outcomes = metrics.outcomes(labels)
     names = {"id2label": dict(enumerate(outcomes)), "label2id": {name: i for i, name in enumerate(outcomes)}}
-    folder = resolve(base) if str(base) == "default" or Path(base).is_dir() else None
-    if folder is not None and (folder / SETTINGS_FILE).is_file():
+    if is_checkpoint(base):
+        folder = resolve(base)
         settings = read_settings(folder)
         model = read_model(folder)
         write_tokenizer(folder / TOKENIZER_FILE, draft, recipe.max_tokens)

@@ -22,6 +22,7 @@ class Recipe:
         second_stance: Mass of the target shared by all stances in the gold set, 0..1; this is how one row of logits
             tells of more than one stance.
         presence: Weight of the loss on the sets beside the loss on the primary verdict.
+        beside: Weight of the loss on the questions beside the stances, where a run has any.
         balance: Exponent, 0..1, on the inverse frequency of an outcome; 0 weighs every pair alike.
         accusation_dropout: Share of training pairs shown without their accusation, 0..1.
         dropout: Dropout of hidden states.
@@ -41,6 +42,7 @@ class Recipe:
     smoothing: float = 0.04
     second_stance: float = 0.16
     presence: float = 0.5
+    beside: float = 0.5
     balance: float = 0.4
     accusation_dropout: float = 0.0
     dropout: float = 0.1

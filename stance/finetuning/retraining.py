@@ -12,7 +12,7 @@ from typing import Any
 
 from stance import api
 from stance.cards import table, write_card
-from stance.checkpoint import SETTINGS_FILE, read_settings, resolve, write_settings
+from stance.checkpoint import is_checkpoint, read_settings, resolve, write_settings
 from stance.classifier import StanceClassifier
 from stance.errors import InputError
 from stance.finetuning.checkpoints import train_checkpoint
@@ -112,7 +112,7 @@ def fine_tune(
         if size < 2:
             raise InputError(f"{len(labelled)} pairs leave {size} for {part}; give more pairs or more documents")
     known = _known() if names == tuple(LABELS) else {"replay": [], "kept": []}
-    continued = continues(base)
+    continued = is_checkpoint(base)
     folder = train_checkpoint(
         [*train, *known["replay"][:replay]],
         validation,
@@ -125,11 +125,6 @@ def fine_tune(
         progress=progress,
     )
     return _report(folder, base if continued else None, held_out, known["kept"], names)
-
-
-def continues(base: str | os.PathLike[str]) -> bool:
-    """Whether a base is a checkpoint to train further, and not a bare encoder."""
-    return str(base) == "default" or (Path(base) / SETTINGS_FILE).is_file()
 
 
 def _read(source: Any, labels: Sequence[str] | None) -> list[LabelledPair]:
@@ -147,7 +142,7 @@ def _read(source: Any, labels: Sequence[str] | None) -> list[LabelledPair]:
 def _label_set(pairs: Sequence[LabelledPair], base: str | os.PathLike[str]) -> tuple[str, ...]:
     """The base's labels where they cover the pairs', else the pairs' own, by first appearance."""
     found = dict.fromkeys(label for pair in pairs for label in pair.labels)
-    if continues(base):
+    if is_checkpoint(base):
         known = tuple(read_settings(resolve(base)).labels)
         if set(found) <= set(known):
             return known
@@ -158,17 +153,15 @@ def _label_set(pairs: Sequence[LabelledPair], base: str | os.PathLike[str]) -> t
 
 def _part(pairs: Sequence[LabelledPair], share: float, salt: str) -> tuple[list[LabelledPair], list[LabelledPair]]:
     """Split by document, the same way each time: documents in the order of a hash, the first ``share`` of them apart."""
-    documents = sorted(
-        {_document(p, i) for i, p in enumerate(pairs)}, key=lambda d: hashlib.sha256(f"{salt}:{d}".encode()).digest()
-    )
+    documents = sorted({_document(p) for p in pairs}, key=lambda d: hashlib.sha256(f"{salt}:{d}".encode()).digest())
     apart = set(documents[: round(share * len(documents))])
-    inside = [_document(p, i) in apart for i, p in enumerate(pairs)]
+    inside = [_document(p) in apart for p in pairs]
     return [p for p, x in zip(pairs, inside, strict=True) if not x], [
         p for p, x in zip(pairs, inside, strict=True) if x
     ]
 
 
-def _document(pair: LabelledPair, index: int) -> str:
+def _document(pair: LabelledPair) -> str:
     return pair.document_id or hashlib.sha256(f"{pair.accusation}\t{pair.response}".encode()).hexdigest()
 
 

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from stance import metrics
 from stance.encoding import Encoder
-from stance.records import LabelledPair
+from stance.records import LabelledPair, Pair
+
+Question: TypeAlias = tuple[Pair, Mapping[str, bool]]
+"""Two texts and the answers, by name, to yes-or-no questions about them: what an encoder may learn beside stances."""
 
 
 class Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Encoded pairs with their targets."""
+    """Encoded pairs with their targets: stances, and answers to the questions about them or about other texts."""
 
-    def __init__(self, pairs: Sequence[LabelledPair], encoder: Encoder, labels: Sequence[str]) -> None:
-        self._encoded = encoder.encode(pairs)
-        self._labels = metrics.indices([p.label for p in pairs], labels)
-        self._sets = metrics.membership([p.labels for p in pairs], labels).astype(np.float32)
-        self._weight = [p.weight for p in pairs]
+    def __init__(
+        self,
+        pairs: Sequence[LabelledPair],
+        encoder: Encoder,
+        labels: Sequence[str],
+        beside: Sequence[Question] = (),
+        names: Sequence[str] = (),
+    ) -> None:
+        places = {_words(pair): i for i, pair in enumerate(pairs)}
+        others = [(texts, answers) for texts, answers in beside if _words(texts) not in places]
+        n = len(others)
+        places |= {_words(texts): i for i, (texts, _) in enumerate(others, len(pairs))}
+        self._encoded = encoder.encode([*pairs, *(texts for texts, _ in others)])
+        self._labels = np.pad(metrics.indices([p.label for p in pairs], labels), (0, n))
+        self._sets = np.pad(metrics.membership([p.labels for p in pairs], labels).astype(np.float32), ((0, n), (0, 0)))
+        self._weight = [*(p.weight for p in pairs), *[0.0] * n]
+        self._answers = np.full((len(self._encoded), len(names)), np.nan, np.float32)
+        for texts, answers in beside:
+            for name, answer in answers.items():
+                self._answers[places[_words(texts)], list(names).index(name)] = answer
         self.lengths = [len(row.ids) for row in self._encoded]
 
     def __len__(self) -> int:
@@ -32,7 +50,12 @@ class Rows(torch.utils.data.Dataset[dict[str, Any]]):
             "labels": self._labels[i],
             "sets": self._sets[i],
             "weight": self._weight[i],
+            "answers": self._answers[i],
         }
+
+
+def _words(pair: Pair) -> tuple[str, str]:
+    return " ".join(pair.accusation.split()), " ".join(pair.response.split())
 
 
 class Collator:
@@ -47,7 +70,7 @@ class Collator:
         """Pad rows to one batch of tensors."""
         encoded = [row["row"] for row in rows]
         if self._hidden and self.training:
-            hide = torch.rand(len(rows)) < self._hidden
+            hide = (torch.rand(len(rows)) < self._hidden) & torch.tensor([row["weight"] > 0 for row in rows])
             encoded = [self._encoder.hide(e, "accusation") if h else e for e, h in zip(encoded, hide, strict=True)]
         batch = self._encoder.pad(encoded)
         return {
@@ -57,6 +80,7 @@ class Collator:
             "labels": torch.tensor(np.array([row["labels"] for row in rows])),
             "sets": torch.tensor(np.array([row["sets"] for row in rows])),
             "weight": torch.tensor([row["weight"] for row in rows]),
+            "answers": torch.tensor(np.array([row["answers"] for row in rows])),
         }
 
 

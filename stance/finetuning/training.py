@@ -16,7 +16,7 @@ from stance import metrics
 from stance.encoding import Encoder
 from stance.finetuning.network import Trainee
 from stance.finetuning.recipe import Recipe
-from stance.finetuning.rows import Collator, LengthBuckets, Rows
+from stance.finetuning.rows import Collator, LengthBuckets, Question, Rows
 from stance.records import LabelledPair
 
 RUN = "run"
@@ -84,20 +84,22 @@ def fit(
     labels: Sequence[str],
     draft: Path,
     progress: bool,
+    beside: Sequence[Question] = (),
 ) -> Any:
     """Train a classifier, taking up the run that lies in ``draft`` if there is one; give back its best epoch."""
     if recipe.freeze_embeddings:
         for name, parameter in model.named_parameters():
             parameter.requires_grad = "embeddings" not in name
-    rows = Rows(train, encoder, labels)
+    names = sorted({name for _, answers in beside for name in answers})
+    rows = Rows(train, encoder, labels, beside, names)
     counts = np.bincount(metrics.indices([p.label for p in train], labels), minlength=len(labels) + 1)
     weight = (counts.mean() / np.maximum(counts, 1)) ** recipe.balance
-    trainee = Trainee(model, weight.astype(np.float32).tolist(), recipe)
+    trainee = Trainee(model, weight.astype(np.float32).tolist(), recipe, len(names))
     trainer = LayerwiseTrainer(
         model=trainee,
-        args=_arguments(draft / RUN, recipe, progress, len(train)),
+        args=_arguments(draft / RUN, recipe, progress, len(rows)),
         train_dataset=rows,
-        eval_dataset=Rows(validation, encoder, labels),
+        eval_dataset=Rows(validation, encoder, labels, names=names),
         data_collator=Collator(encoder, recipe.accusation_dropout),
         compute_metrics=lambda p: _validation_scores(p, len(labels) + 1),
         callbacks=[EarlyStoppingCallback(recipe.patience)] if recipe.patience else [],

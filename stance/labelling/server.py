@@ -113,6 +113,7 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()  # until it listens, SO_REUSEADDR lets another socket bind the same port
     except OSError as error:
         listener.close()
         raise InputError(f"cannot listen on port {port} ({error.strerror}); choose another, or 0 for any") from None
@@ -239,7 +240,7 @@ class _Calls:
         return self._shown(position)
 
     def opinion(self, request: Request) -> Response:
-        from stance.sampling import open_model
+        from stance.api import open_model
 
         position = self._position(request)
         if self._store.blind and not self._store.vote(position).done:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stance.errors import CheckpointError
-from stance.pairing.candidates import CUES, Reading, Unit, charge_cue, cue_matrix, quotes_near, split, strongest_cue
+from stance.pairing.candidates import CUES, Reading, Unit, cue_matrix, quotes_near, split, strongest_cue
 from stance.pairing.names import keys, names_in
 from stance.pairing.quotes import one_voice, quoted_share
 from stance.records import Pair, Span
@@ -547,11 +547,6 @@ def _why(row: np.ndarray, reading: Reading, response: Passage) -> tuple[str, ...
         (facts["sure_response"] > 1, "it reads like a reply"),
     ]  # fmt: skip
     return tuple(words for holds, words in reasons if holds)
-
-
-def charge_word(reading: Reading, accusation: Passage) -> str:
-    """The word that gives an accusation away, for people to read."""
-    return charge_cue(reading.text[accusation.start : accusation.end])
 
 
 def restored(passage: Passage, reading: Reading, used: Sequence[Passage]) -> Passage:

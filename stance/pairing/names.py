@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 
 _STATES = """
@@ -159,9 +159,3 @@ def fullest(name: str, known: Iterable[str]) -> str:
         return tail or name
     longer = [k for k in known if k != tail and k.endswith(" " + tail) and len(k.split()) <= 4]
     return max(longer, key=lambda k: len(k.split()) if len(k.split()) <= 3 else 0, default=tail)
-
-
-def mentions(text: str) -> Iterator[str]:
-    """The names in a text without their places."""
-    for _, name in names_in(text):
-        yield name

@@ -4,8 +4,9 @@ All of it rests on the encoder of a checkpoint, held fixed: its features under a
 model that would take minutes to train.
 """
 
+from stance.api import Model, open_model
 from stance.sampling.growth import LearningCurve, learning_curve
-from stance.sampling.heads import Model, light_head, open_model
+from stance.sampling.heads import light_head
 from stance.sampling.readers import Agreement, agreement
 from stance.sampling.selection import LabelIssue, Suggestion, label_issues, suggest
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stance.api import Model, open_model
 from stance.errors import InputError
 from stance.metrics import Interval, macro_f1
 from stance.records import LabelledPair
-from stance.sampling.heads import Model, document_keys, fit_predict, open_model, outcome_columns
+from stance.sampling.heads import document_keys, fit_predict, outcome_columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

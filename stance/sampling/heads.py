@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from stance.classifier import StanceClassifier
 from stance.errors import InputError, MissingExtraError
 from stance.labels import NONE
 from stance.records import LabelledPair
-
-Model = str | os.PathLike[str] | StanceClassifier
-
-
-@lru_cache(maxsize=4)
-def _load(name: str) -> StanceClassifier:
-    return StanceClassifier.load(name)
-
-
-def open_model(model: Model) -> StanceClassifier:
-    """Give the classifier itself, or open a checkpoint by name and keep it for the next call."""
-    return model if isinstance(model, StanceClassifier) else _load(os.fspath(model))
 
 
 def light_head(strength: float = 10.0, *, balanced: bool = True, seed: int = 0) -> Any:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stance.api import Model, open_model
 from stance.encoding import as_pair
 from stance.errors import InputError, MissingExtraError
 from stance.records import LabelledPair, Pair, Prediction
-from stance.sampling.heads import Model, document_keys, open_model, out_of_fold, outcome_columns, require_sklearn
+from stance.sampling.heads import document_keys, out_of_fold, outcome_columns, require_sklearn
 
 _POOL = 10
 """Diversity is sought among this many times as many pairs as are asked for, the least sure ones."""
