@@ -90,6 +90,7 @@ def write_results(results: dict[str, Any], folder: Path) -> None:
     """Write ``results.json`` and ``speed.png``."""
     kept = {name: {k: v for k, v in r.items() if k != "labels"} for name, r in results["contenders"].items()}
     text = json.dumps({**results, "contenders": kept}, indent=1, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     plot(results, folder / "speed.png")
 

@@ -264,7 +264,7 @@ def questions(
         marked = [x for x in asked if x[2] or x[3]]
         idle = [x for x in asked if not (x[2] or x[3])]
         for _, shown, accuses, replies in [*marked, *draw.sample(idle, min(len(idle), 2 * len(marked)))]:
-            # around a labelled pair other charges and replies stand unmarked, so only a "yes" is asked about there
+            # around a labelled pair a charge may be a reply too and is not marked as one: only a "yes" is told of it
             told = {"accuses": accuses, "replies": replies}
             if region is not None and (accuses or replies):
                 told = {name: answer for name, answer in told.items() if answer}

@@ -27,7 +27,9 @@ def main(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the config's.")] = None,
     texts: Annotated[Path | None, typer.Option(help="Folder of the corpora; ../shared if not given.")] = None,
-    limit: Annotated[int, typer.Option(help="Train on this many pairs only, for a quick trial; 0 for all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(help="Train on this many pairs only and on no questions, for a quick trial; 0 for all.")
+    ] = 0,
 ) -> None:
     """Train a checkpoint from a config."""
     settings = tomllib.loads(config.read_text(encoding="utf-8"))
@@ -36,7 +38,7 @@ def main(
     base = find_base(settings["base"])
     train, validation = read_split("train", texts=texts), read_split("validation", texts=texts)
     train = train[:: max(1, len(train) // limit)] if limit else train
-    asked = min(settings.get("questions", 0), limit or 10**9)
+    asked = 0 if limit else settings.get("questions", 0)
     beside = questions(texts=texts, most=asked, seed=recipe.seed) if asked else []
     folder = train_checkpoint(
         train,
