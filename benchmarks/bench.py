@@ -1,6 +1,6 @@
 """Sets ``stance`` beside other ways to serve the same checkpoint, in one run on one machine.
 
-python -m benchmarks.bench              20,000 pairs, files of up to 100,000 rows
+python -m benchmarks.bench              20,000 pairs; files of up to 20,000 rows, of a million without the network
 python -m benchmarks.bench --quick      a few hundred pairs, to see that it runs
 python -m benchmarks.bench --grow 1000000
 """
@@ -57,8 +57,9 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "contenders": contenders,
         "left_out": left_out,
         "growth": [
-            _worker({"task": "grow", "rows": n, "folder": str(folder), "scratch": str(scratch)})
-            for n in _steps(options)
+            _worker({"task": "grow", "rows": n, "network": network, "folder": str(folder), "scratch": str(scratch)})
+            for network, most in ((True, options.grow), (False, options.grow_without))
+            for n in _steps(most)
         ],
     }
 
@@ -81,7 +82,7 @@ def _contend(
 
 def _worker(request: dict[str, Any]) -> dict[str, Any]:
     """Ask ``benchmarks.worker`` in a fresh process."""
-    print(" ".join(str(request.get(key, "")) for key in ("task", "contender", "rows")), file=sys.stderr)
+    print(" ".join(str(request.get(key, "")) for key in ("task", "contender", "rows", "network")), file=sys.stderr)
     asked = json.dumps({**request, "started": time.time()})
     command = [sys.executable, "-m", "benchmarks.worker"]
     done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, text=True, cwd=HERE.parent, check=True)
@@ -102,24 +103,28 @@ def _work(folder: Path, pairs: list[tuple[str, str]]) -> tuple[float, int]:
     return operations(lengths, **{name: config[key] for name, key in sizes.items()}), sum(lengths)
 
 
-def _steps(options: argparse.Namespace) -> list[int]:
-    return [n for n in (1_000, 10_000, 100_000, 1_000_000, 10_000_000) if n < options.grow] + [options.grow]
+def _steps(most: int) -> list[int]:
+    return [n for n in (1_000, 10_000, 100_000, 1_000_000, 10_000_000) if n < most] + [most]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20_000, help="pairs that every contender scores")
-    parser.add_argument("--grow", type=int, default=100_000, help="rows of the largest file")
+    parser.add_argument("--grow", type=int, default=20_000, help="rows of the largest file")
+    parser.add_argument("--grow-without", type=int, default=1_000_000, help="the same, with the network left out")
     parser.add_argument("--repeats", type=int, default=1, help="batch runs, of which the fastest counts")
     parser.add_argument(
         "--only", action="append", default=[], help="a contender to run beside stance and the reference"
     )
     parser.add_argument("--model", default="default", help="the checkpoint")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for results.json and speed.png")
-    parser.add_argument("--quick", action="store_true", help="300 pairs, files of up to 2,000 rows")
+    parser.add_argument(
+        "--quick", action="store_true", help="300 pairs, files of up to 2,000 rows, of 20,000 without the network"
+    )
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.grow = min(options.pairs, 300), min(options.grow, 2_000)
+        options.grow_without = min(options.grow_without, 20_000)
     return options
 
 

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from stance.backends.processor import has_bfloat16
+
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -133,7 +135,30 @@ class Torch:
         return found
 
 
+class ZeroShot:
+    """The zero-shot pipeline over the same encoder: what its passes cost. The verdicts mean nothing."""
+
+    peak = "fp32"
+
+    def imports(self) -> None:
+        from transformers import pipeline  # noqa: F401
+
+    def load(self, folder: Path) -> None:
+        from transformers import pipeline
+
+        self._pipe: Any = pipeline("zero-shot-classification", model=str(folder), tokenizer=str(folder), device="cpu")
+        self._names = list(dict(self._pipe.model.config.id2label).values())
+
+    def one(self, pair: tuple[str, str]) -> int:
+        return self.many([pair])[0]
+
+    def many(self, pairs: Pairs) -> list[int]:
+        texts = [f"{accusation} {response}" for accusation, response in pairs]
+        return [self._names.index(out["labels"][0]) for out in self._pipe(texts, self._names, batch_size=32)]
+
+
 REFERENCE = "torch fp32"
+ZERO_SHOT = "zero-shot pipeline"
 
 CONTENDERS: dict[str, Contender] = {
     "stance": Stance(),
@@ -143,6 +168,7 @@ CONTENDERS: dict[str, Contender] = {
     "CrossEncoder (ONNX)": Cross("onnx"),
     REFERENCE: Torch("float32"),
     "torch bf16": Torch("bfloat16"),
+    ZERO_SHOT: ZeroShot(),
 }
 
 REQUIRES = {
@@ -152,10 +178,13 @@ REQUIRES = {
     "CrossEncoder (ONNX)": "optimum",  # pulls transformers back to 4.x, so it is not in the extras
     REFERENCE: "transformers",
     "torch bf16": "transformers",
+    ZERO_SHOT: "transformers",
 }
 
 
 def available() -> tuple[list[str], dict[str, str]]:
-    """The contenders that can run here, and the package that each of the others lacks."""
-    lacking = {name: package for name, package in REQUIRES.items() if find_spec(package) is None}
+    """The contenders that can run here, and why each of the others cannot."""
+    lacking = {name: f"{package} is not installed" for name, package in REQUIRES.items() if find_spec(package) is None}
+    if not has_bfloat16():
+        lacking["torch bf16"] = "this processor does not multiply bfloat16"
     return [name for name in CONTENDERS if name not in lacking], lacking

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stance.backends.onnx_graph import available_threads
+from stance.backends.processor import available_threads
 
 SHAPES = ((2048, 384, 1536), (2048, 1536, 384), (1024, 1024, 1024))
 """Rows, depth and columns: a small encoder's two large products, and a square."""

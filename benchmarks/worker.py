@@ -60,9 +60,27 @@ def grow(request: dict[str, Any]) -> dict[str, Any]:
         for accusation, response in real_length_pairs(request["rows"]):
             stream.write(json.dumps({"accusation": accusation, "response": response}) + "\n")
     classifier = StanceClassifier.load(request["folder"], backend="onnx")
+    if not request["network"]:
+        classifier = StanceClassifier(classifier.settings, classifier._encoder, _Sums(), classifier.path)
     classifier.classify("He took it.", "I did not.")
     record = classify_file(source, target, model=classifier, progress=False)
-    return {"rows": request["rows"], "us_per_row": 1e6 * record.seconds / request["rows"], "peak_mb": peak_megabytes()}
+    return {
+        "rows": request["rows"],
+        "network": request["network"],
+        "us_per_row": 1e6 * record.seconds / request["rows"],
+        "peak_mb": peak_megabytes(),
+    }
+
+
+class _Sums:
+    """Stands where the network stands, and costs nothing: what is left is the reading, the order and the writing."""
+
+    name = "sums"
+
+    def logits(self, batch: Any) -> Any:
+        import numpy as np
+
+        return np.stack([(batch.input_ids * k % 97).sum(1) % 7 for k in range(1, 6)], axis=1).astype(np.float32)
 
 
 def _timed(action: Callable[[], Any]) -> tuple[float, Any]:

@@ -57,7 +57,7 @@ def classify(accusation: str, response: str, *, coverage: float = 1.0) -> Predic
     Raises:
         PairError: A text is missing, blank or not valid Unicode.
 
-    Example:
+    Examples:
         >>> stance.classify("You sold them rockets.", "Where is your evidence?").label
         <Label.DEMAND_FOR_EVIDENCE: 'demand_for_evidence'>
     """

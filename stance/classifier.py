@@ -200,9 +200,8 @@ class StanceClassifier:
 
     def _run(self, encoded: Sequence[Encoded], network: Callable[..., np.ndarray]) -> np.ndarray:
         """Score each distinct pair once, sorted by length, in batches of equal work; give back the order that came."""
-        # a text may spell [SEP], so ids alone do not tell pairs apart
-        distinct: dict[tuple[tuple[int, ...], int], int] = {}
-        place = [distinct.setdefault((row.ids, sum(row.types)), len(distinct)) for row in encoded]
+        distinct: dict[tuple[int, ...], int] = {}
+        place = [distinct.setdefault(row.ids, len(distinct)) for row in encoded]
         rows: list[Encoded] = [None] * len(distinct)  # type: ignore[list-item]
         for row, at in zip(encoded, place, strict=True):
             rows[at] = row

@@ -130,7 +130,7 @@ def score_partitions(**options: Any) -> Callable[[Iterator[Any]], Iterator[Any]]
     Args:
         **options: Passed on to ``classify_frame``; ``model`` must be a name that every machine can reach.
 
-    Example:
+    Examples:
         >>> df.mapInPandas(score_partitions(), spark_schema(df.schema))  # doctest: +SKIP
     """
 

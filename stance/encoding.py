@@ -110,6 +110,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, max_accusation_tokens: int) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # a text that spells "[SEP]" holds these letters and no boundary
         if not 0 < max_accusation_tokens <= max_tokens - 4:
             raise CheckpointError(
                 f"max_accusation_tokens is {max_accusation_tokens}: it must leave room for a response in {max_tokens}"
@@ -132,11 +133,12 @@ class Encoder:
     def encode(self, pairs: Sequence[Pair]) -> list[Encoded]:
         """Turn checked pairs into token ids, same order."""
         limit = self.max_tokens * _CHARACTERS_PER_TOKEN
-        texts = [text[:limit] for pair in pairs for text in (pair.accusation, pair.response)]
-        pieces = [piece.ids for piece in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        texts = [text.strip() for pair in pairs for text in (pair.accusation, pair.response)]
+        clipped = [len(text) > limit for text in texts]
+        pieces = self._tokenizer.encode_batch_fast([text[:limit] for text in texts], add_special_tokens=False)
         return [
-            self._assemble(pieces[2 * i], pieces[2 * i + 1], len(pair.accusation) > limit or len(pair.response) > limit)
-            for i, pair in enumerate(pairs)
+            self._assemble(pieces[i].ids, pieces[i + 1].ids, clipped[i] or clipped[i + 1])
+            for i in range(0, len(texts), 2)
         ]
 
     def _assemble(self, accusation: list[int], response: list[int], clipped: bool) -> Encoded:

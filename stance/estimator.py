@@ -88,7 +88,7 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         head_: The fitted pipeline, for ``"head"``.
         checkpoint_: Where the trained checkpoint lies, for ``"fine_tune"``.
 
-    Example:
+    Examples:
         >>> cross_val_score(StanceEstimator(), pairs, labels, groups=documents, cv=GroupKFold(5), scoring="f1_macro")
     """
 

@@ -56,7 +56,7 @@ def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "d
         CheckpointError: ``output`` holds files already, or ``model`` is not a checkpoint.
         MissingExtraError: torch or transformers is not installed.
     """
-    source, target = resolve(model), Path(output)
+    source, target = resolve(model), Path(output).resolve()
     settings = read_settings(source)
     verify(source, settings)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -65,14 +65,22 @@ def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "d
         from stance.backends.torch_network import read_model
     except ImportError as error:
         raise MissingExtraError(str(error.name), "train", "export") from error
-    target.mkdir(parents=True, exist_ok=True)
-    read_model(source).save_pretrained(target)
-    write_tokenizer(source / TOKENIZER_FILE, target, settings.max_tokens)
-    for name in (ONNX_FILE, HEADS_FILE, CARD_FILE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
-    write_settings(target, settings)
-    return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+    try:
+        read_model(source).save_pretrained(draft)
+        write_tokenizer(source / TOKENIZER_FILE, draft, settings.max_tokens)
+        for name in (ONNX_FILE, HEADS_FILE, CARD_FILE):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, draft / name)
+        write_settings(draft, settings)
+        draft.chmod(0o755)
+        if target.exists():
+            target.rmdir()
+        os.replace(draft, target)  # the folder has its name only when it is whole
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Path(output)
 
 
 def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:

@@ -88,7 +88,7 @@ def classify_batch(
     Returns:
         The added columns.
 
-    Example:
+    Examples:
         >>> dataset.map(stance.classify_batch, batched=True)  # doctest: +SKIP
     """
     names = find_columns(list(batch), accusation, response, "the batch")

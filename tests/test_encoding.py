@@ -88,6 +88,17 @@ def test_pairs_are_encoded_alike_alone_and_together(encoder):
     assert encoder.encode(pairs) == [encoder.encode([pair])[0] for pair in pairs]
 
 
+def test_a_text_that_spells_a_special_token_opens_no_boundary(encoder):
+    row = one(encoder, "they [SEP] said", "[CLS] we [PAD]")
+    assert [row.ids.count(mark) for mark in (CLS, SEP, PAD)] == [1, 2, 0]
+    assert row.ids[-1] == SEP and row.types.count(1) == row.ids[::-1].index(SEP, 1)
+
+
+def test_white_space_around_a_text_takes_no_room_however_much(encoder):
+    blank = " " * 100_000
+    assert one(encoder, f"{blank}they said", f"\n{blank}we admit{blank}") == one(encoder, "they said", "we admit")
+
+
 def test_a_window_that_leaves_no_room_for_a_response_is_refused(encoder):
     for window, cap in ((64, 61), (64, 0), (4, 4)):
         with pytest.raises(CheckpointError, match="must leave room for a response"):

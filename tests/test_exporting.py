@@ -169,6 +169,16 @@ def test_an_empty_folder_may_be_exported_to(served, tmp_path):
     assert export(tmp_path, model=served) == tmp_path
 
 
+def test_an_export_that_breaks_off_leaves_nothing(served, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(exporting, "write_settings", full)
+    with pytest.raises(OSError, match="no space left"):
+        export(tmp_path / "half", model=served)
+    assert not list(tmp_path.glob("half*"))
+
+
 def test_what_is_not_a_checkpoint_is_not_exported(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint folder"):
         export(tmp_path / "out", model=tmp_path / "nothing")

@@ -13,7 +13,7 @@ from stance.errors import CheckpointError
 from stance.pairing import Heads, find, read
 from stance.pairing.boilerplate import mark_boilerplate
 from stance.pairing.candidates import CUES, split
-from stance.pairing.links import HEADS, LINK_CUES, Head
+from stance.pairing.links import HEADS, LINK_CUES, Head, chosen
 from stance.pairing.names import keys, names_in, same_actor, without_title
 from stance.pairing.quotes import attribute, find_quotes
 from stance.pairing.sentences import split_sentences
@@ -222,7 +222,7 @@ def heads() -> Heads:
         "link_screen": _hand_made(list(LINK_CUES), {}, 5.0),
         "link": _hand_made(links, {"after": 3.0, "answerer_is_charged": 3.0}, -4.0),
     }
-    names = (*HEADS, "accusation_shown")
+    names = (*HEADS, "accusation_shown", "link_more")
     return Heads(heads=made, thresholds=dict.fromkeys(names, 0.5))
 
 
@@ -235,6 +235,14 @@ ARTICLE = (
     "The weather was mild.\n\nSudland denied the charge. “Not one tank has moved,” said its envoy, Ada Berg.\n\n"
     "A monitor also charged Westmark with flying drones.\n"
 )
+
+
+def test_a_response_keeps_its_likeliest_accusation_and_further_ones_only_where_they_are_surer_still() -> None:
+    links = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2)]
+    odds = np.array([0.9, 0.75, 0.6, 0.35, 0.3, 0.2], np.float32)
+    kept = chosen(links, odds, {"link": 0.3, "link_more": 0.7})
+    assert kept.tolist() == [True, True, False, True, False, False]
+    assert chosen([], np.zeros(0), {"link": 0.3, "link_more": 0.7}).tolist() == []
 
 
 def test_a_pair_is_found_with_exact_spans_speakers_and_reasons(heads: Heads) -> None:

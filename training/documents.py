@@ -24,7 +24,8 @@ from training.corpora import DATA, read_lines, read_split, texts_folder
 
 DOCUMENTS_FILE = DATA / "documents.jsonl"
 
-SPLITS = ("train", "validation", "test", "five")
+SPLITS = ("train", "heads", "validation", "test", "five")
+"""``train`` teaches the encoder; ``heads`` are documents that it never sees, for the heads to be fitted on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from stance.pairing.links import (
     Heads,
     Passage,
     candidate_links,
+    chosen,
     continue_rows,
     gathered,
     likeliest,
@@ -50,7 +51,7 @@ from training.documents import (
     read_documents,
     shared,
 )
-from training.ledger_scores import Score, counts, score
+from training.ledger_scores import counts, score
 
 FOLDS = 5
 WINDOW_WEIGHT = 0.4
@@ -284,19 +285,23 @@ def _train_links(examples: Sequence[_Example], made: Heads, features: Features, 
     head, odds = _crossed(parts, examples[0].states.shape[1])
     whole = [i for i, e in enumerate(examples) if e.whole]
 
-    def tried(threshold: float) -> Score:
+    def tried(thresholds: dict[str, float]) -> list[tuple[int, int, int]]:
         rows = []
         for i in whole:
             a, r, links = found[i]
-            kept = tuple(
-                (a[x].span, r[y].span, None) for (x, y), p in zip(links, odds[i], strict=True) if p >= threshold
-            )
-            rows.append(counts(Found(links=kept), examples[i].gold)["links"])
-        return score(rows, resamples=200)
+            kept = [link for link, good in zip(links, chosen(links, odds[i], thresholds), strict=True) if good]
+            spans = tuple((a[x].span, r[y].span, None) for x, y in kept)
+            rows.append(counts(Found(links=spans), examples[i].gold)["links"])
+        return rows
 
-    best = max(_GRID, key=lambda t: tried(float(t)).f1)
-    log(f"links, on documents unseen by the heads, at {best}: {tried(float(best))}")
-    return Heads(heads={**made.heads, "link": head}, thresholds={**made.thresholds, "link": float(best)})
+    def f1(thresholds: dict[str, float]) -> float:
+        right, predicted, gold = np.array(tried(thresholds)).sum(0)
+        return float(2 * right / max(1, predicted + gold))
+
+    first = max(({"link": float(t), "link_more": 1.01} for t in _GRID), key=f1)
+    best = max(({**first, "link_more": float(t)} for t in (*_GRID, 1.01) if t >= first["link"]), key=f1)
+    log(f"links, on documents unseen by the heads, at {best}: {score(tried(best), resamples=200)}")
+    return Heads(heads={**made.heads, "link": head}, thresholds={**made.thresholds, **best})
 
 
 def _train_link_screen(
@@ -333,12 +338,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--checkpoint", default="default", help="a folder, or 'default'")
     parser.add_argument("--texts", default=None, help="the folder that holds corpora/ and documents/")
-    parser.add_argument("--around", type=int, default=None, help="at most this many passages around labelled pairs")
+    parser.add_argument("--split", action="append", help="documents to fit on, repeatable; 'heads' if not given")
+    parser.add_argument(
+        "--around", type=int, default=0, help="at most this many passages around labelled pairs besides"
+    )
     given = parser.parse_args(arguments)
     folder = resolve(given.checkpoint)
     classifier = StanceClassifier.load(folder)
     heads = train_heads(
-        read_documents("train", texts=given.texts),
+        read_documents(*(given.split or ["heads"]), texts=given.texts),
         classifier.features,
         around=islice(passages_around_pairs(texts=given.texts), given.around),
     )

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stance.backends.processor import available_threads
 from stance.checkpoint import ONNX_FILE, Settings
 from stance.encoding import Batch
-
-
-def available_threads() -> int:
-    """The CPUs that this process may use, by affinity and by the container's quota; at least 1."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS or Windows
-        cpus = os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            cpus = min(cpus, max(1, round(int(limit) / int(period))))
-    return max(1, cpus)
 
 
 class OnnxGraph:

@@ -66,7 +66,7 @@ def read_labelled(
         InputError: Rows cannot be used; lists the problems of all rows (the first 20 in words), or the file is damaged.
         MissingExtraError: Parquet is asked for and pyarrow is not installed.
 
-    Example:
+    Examples:
         >>> read_labelled([{"accusation": "You lied.", "response": "We did not.", "label": "denial"}])[0].label
         <Label.DENIAL: 'denial'>
     """

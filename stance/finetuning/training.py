@@ -13,6 +13,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from stance import metrics
+from stance.backends.processor import has_bfloat16
 from stance.encoding import Encoder
 from stance.finetuning.network import Trainee
 from stance.finetuning.recipe import Recipe
@@ -134,7 +135,7 @@ def _arguments(folder: Path, recipe: Recipe, progress: bool, n: int) -> Training
         load_best_model_at_end=True,
         metric_for_best_model="macro_f1",
         logging_steps=50,
-        bf16=torch.cuda.is_available() or _cpu_has_bfloat16(),
+        bf16=torch.cuda.is_available() or has_bfloat16(),
         remove_unused_columns=False,
         label_names=["labels", "sets", "weight"],
         dataloader_pin_memory=False,
@@ -143,12 +144,6 @@ def _arguments(folder: Path, recipe: Recipe, progress: bool, n: int) -> Training
         seed=recipe.seed,
         data_seed=recipe.seed,
     )
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself; where it does not, autocast is many times slower than float32."""
-    info = Path("/proc/cpuinfo")
-    return info.is_file() and any(flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def _validation_scores(prediction: Any, size: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ from stance.pairing.names import keys, names_in
 from stance.pairing.quotes import one_voice, quoted_share
 from stance.records import Pair, Span
 
-FORMAT = 1
+FORMAT = 2
 HEADS = (
     "screen",
     "accusation",
@@ -64,7 +64,7 @@ class Head:
         if rows.shape[1] != len(self.mean):
             raise CheckpointError(
                 f"the document heads read {len(self.mean)} features, the encoder and the cues give {rows.shape[1]}; "
-                "train them anew for this encoder: python -m training.documents"
+                "train them anew for this encoder: python -m training.heads"
             )
         x = np.clip((rows - self.mean) / self.scale, -8, 8)
         for i, (weights, bias) in enumerate(self.layers):
@@ -118,7 +118,7 @@ class Heads:
         if not path.is_file():
             raise CheckpointError(
                 f"{path} is missing: this checkpoint judges pairs but cannot find them in documents; use the default "
-                "checkpoint, or train the heads: python -m training.documents"
+                "checkpoint, or train the heads: python -m training.heads"
             )
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -493,9 +493,25 @@ def find_links(
             why=_why(row, reading, responses[j]),
             cue=_cue(reading, responses[j]),
         )
-        for (i, j), p, row in zip(links, odds, cues, strict=True)
-        if p >= heads.thresholds["link"]
+        for (i, j), p, row, kept in zip(links, odds, cues, chosen(links, odds, heads.thresholds), strict=True)
+        if kept
     ]
+
+
+def chosen(links: Sequence[tuple[int, int]], odds: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
+    """Which links to keep: each response's likeliest accusation from ``link`` on, further ones from ``link_more`` on.
+
+    Returns:
+        bool, shape (n_links,).
+    """
+    likeliest: dict[int, float] = {}
+    for (_, response), p in zip(links, odds, strict=True):
+        likeliest[response] = max(likeliest.get(response, 0.0), float(p))
+    needed = [
+        thresholds["link"] if p >= likeliest[response] else thresholds["link_more"]
+        for (_, response), p in zip(links, odds, strict=True)
+    ]
+    return np.asarray(odds >= np.array(needed, dtype=np.float32), dtype=bool)
 
 
 def worthwhile(
