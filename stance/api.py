@@ -85,15 +85,15 @@ def evaluate(
 
     Args:
         predictions: What ``classify_pairs`` gave.
-        gold: Aligned with them: ``LabelledPair`` objects, or primary labels (``None`` for none of the four), or sets of
-            stances whose first member is the primary.
+        gold: Aligned with them: ``LabelledPair`` objects, or primary labels (``None`` for none of the four), or sequences
+            of stances whose first member is the primary.
         **options: Passed on to ``metrics.evaluate_verdicts`` (``clusters``, ``sources``, ``resamples``).
 
     Returns:
         An ``Evaluation``; print it.
 
     Raises:
-        InputError: The lists do not align.
+        InputError: The lists do not align, a prediction abstained, or a gold ``set`` has no first member.
         LabelError: A gold verdict is not a label of the predictions.
     """
     import numpy as np
@@ -105,9 +105,14 @@ def evaluate(
         raise InputError(
             f"{len(predictions)} predictions and {len(gold)} gold verdicts: they must align and not be empty"
         )
+    if abstained := sum(p.abstained for p in predictions):
+        raise InputError(
+            f"{abstained} of the predictions abstained, which is no verdict to score; classify with coverage=1, or leave "
+            "them and their gold out"
+        )
     verdicts = [_gold_verdict(item) for item in gold]
     if all(isinstance(item, LabelledPair) for item in gold):
-        options.setdefault("clusters", [item.document_id or str(i) for i, item in enumerate(gold)])  # type: ignore[union-attr]
+        options.setdefault("clusters", [item.document_id or i for i, item in enumerate(gold)])  # type: ignore[union-attr]
         options.setdefault("sources", [item.source for item in gold])  # type: ignore[union-attr]
     labels = tuple(predictions[0].presence)
     return evaluate_verdicts(
@@ -128,5 +133,9 @@ def _gold_verdict(item: LabelledPair | str | Collection[str] | None) -> tuple[st
         return None, ()
     if isinstance(item, str):
         return item, (item,)
+    if isinstance(item, (set, frozenset)) and len(item) > 1:
+        from stance.errors import InputError
+
+        raise InputError(f"a set has no first member, so its primary stance is not known: {set(item)}; give a list")
     held = tuple(item)
     return (held[0], held) if held else (None, ())

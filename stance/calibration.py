@@ -129,6 +129,9 @@ class Calibration:
 def fit_temperature(logits: np.ndarray, gold: np.ndarray) -> float:
     """Find the temperature that minimises log loss on held-out pairs.
 
+    A unit Gaussian prior on its logarithm keeps a few dozen pairs that are all right from making everything sure; on a
+    thousand it is not felt.
+
     Args:
         logits: Shape (n_pairs, n_outcomes), from pairs the model was not trained on.
         gold: Shape (n_pairs,), column numbers.
@@ -141,7 +144,8 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray) -> float:
     rows = np.arange(len(gold))
 
     def loss(log_temperature: float) -> float:
-        return float(-np.log(softmax(logits / np.exp(log_temperature))[rows, gold] + 1e-12).mean())
+        fit = -np.log(softmax(logits / np.exp(log_temperature))[rows, gold] + 1e-12).mean()
+        return float(fit + log_temperature**2 / (2 * len(gold)))
 
     return float(np.exp(_minimise(loss, np.log(0.05), np.log(20))))
 

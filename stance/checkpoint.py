@@ -67,8 +67,13 @@ class Settings:
 
     @property
     def digest(self) -> str:
-        """A short hash of everything that decides a prediction: files, calibration and labels."""
-        decided = {"files": dict(self.files), "calibration": self.calibration.to_dict(), "labels": list(self.labels)}
+        """A short hash of everything that decides a prediction: files, calibration, labels and window."""
+        decided = {
+            "files": dict(self.files),
+            "calibration": self.calibration.to_dict(),
+            "labels": list(self.labels),
+            "window": [self.max_tokens, self.max_accusation_tokens],
+        }
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     except ImportError:
         raise CheckpointError(
             f"no folder {path} here, and fetching {str(name)!r} from a hub needs huggingface_hub: "
-            "pip install 'stance-pairs[train]'"
+            "in a clone of stance, pip install '.[train]'"
         ) from None
     try:
         return Path(snapshot_download(str(name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ Coverage = Annotated[float, typer.Option(help="Share of the predictions of each 
 
 
 def _friendly(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an error of the library as one line instead of a traceback."""
+    """Print an error of the library, or of a file, as one line instead of a traceback."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
@@ -39,6 +40,9 @@ def _friendly(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(0) from None
+        except OSError as error:
+            typer.echo(f"stance: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
 
     return run
 
@@ -83,7 +87,7 @@ def score(
     coverage: Coverage = 1.0,
     on_error: Annotated[str, typer.Option(help="fail, or skip bad rows and list them in OUT.errors.jsonl.")] = "fail",
     stream_format: Annotated[
-        str | None, typer.Option("--format", help="Format of a stream: csv, tsv or jsonl.")
+        str | None, typer.Option("--format", help="Format of a stream: csv, tsv or jsonl (jsonl if not given).")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Put before the name of every added column.")] = "",
     resume: Annotated[bool, typer.Option(help="Take up a run that was broken off.")] = True,
@@ -95,6 +99,12 @@ def score(
 
     if len(source) < 2:
         raise InputError("name at least one table to read and then the one to write: stance score IN OUT")
+    target = Path(source[-1])
+    ours = any(Path(source[-1] + end).exists() for end in (".run.json", ".journal"))
+    if len(source) > 2 and target.exists() and not ours:  # the shell made names of a pattern, and OUT was forgotten
+        raise InputError(
+            f"{target} exists and was not written by stance; name the table to write last, or remove it first"
+        )
     record = classify_file(
         source[0] if len(source) == 2 else source[:-1],
         source[-1],
@@ -128,6 +138,9 @@ def analyze(
     from stance.records import Document, Ledger
     from stance.reports import ledger_lines, ledger_page, ledger_table
 
+    for path in (html, jsonl):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"no folder {path.parent} to write {path.name} to; make it first")
     skipped: list[str] = []
 
     def report(document: Any, error: Exception) -> None:
@@ -138,15 +151,18 @@ def analyze(
         found: Any = read(Document(text=sys.stdin.buffer.read().decode("utf-8", "replace"), id="stdin"), model=model)
     else:
         found = read(Path(source), model=model, report=report)
-    ledgers = [found] if isinstance(found, Ledger) else list(found)
-    console = Console()
-    for ledger in ledgers:
-        console.print(ledger_table(ledger))
+    console, kept = Console(), []
+    with nullcontext() if jsonl is None else jsonl.open("w", encoding="utf-8") as lines:
+        for ledger in [found] if isinstance(found, Ledger) else found:
+            console.print(ledger_table(ledger))
+            if lines is not None:
+                lines.writelines(line + "\n" for line in ledger_lines([ledger]))
+            if html is not None:  # a page shows all of them; nothing else needs to hold them
+                kept.append(ledger)
     if html is not None:
-        html.write_text(ledger_page(ledgers), encoding="utf-8")
+        html.write_text(ledger_page(kept), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
     if jsonl is not None:
-        jsonl.write_text("".join(line + "\n" for line in ledger_lines(ledgers)), encoding="utf-8")
         typer.echo(f"wrote {jsonl}", err=True)
     if skipped:
         raise typer.Exit(1)
@@ -176,6 +192,9 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new checkpoint.")],
     base: Annotated[str, typer.Option(help="'default', a checkpoint, or an encoder by path or hub name.")] = "default",
     test: Annotated[Path | None, typer.Option(help="Pairs to report on; a quarter is held out if not given.")] = None,
+    labels: Annotated[
+        str, typer.Option(help="The label set, joined by commas, without none; taken from base and pairs if not given.")
+    ] = "",
     epochs: Annotated[int | None, typer.Option(help="Passes over the pairs.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
@@ -183,13 +202,13 @@ def train(
     """Train on pairs that you labelled, and report what was gained and lost."""
     from dataclasses import replace
 
-    from stance.checkpoint import is_checkpoint
-    from stance.finetuning import CONTINUED, Recipe, fine_tune
+    from stance.finetuning import default_recipe, fine_tune
 
-    recipe = replace(CONTINUED if is_checkpoint(base) else Recipe(), seed=seed)
+    recipe = replace(default_recipe(base), seed=seed)
     changes = {"epochs": epochs, "learning_rate": learning_rate}
     recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
-    typer.echo(str(fine_tune(pairs, output=output, base=base, test=test, recipe=recipe)))
+    names = [name.strip() for name in labels.split(",")] if labels else None
+    typer.echo(str(fine_tune(pairs, output=output, base=base, labels=names, test=test, recipe=recipe)))
     typer.echo(f"\nwrote {output}; use it with stance.load({str(output)!r})")
 
 
@@ -197,18 +216,39 @@ def train(
 @_friendly
 def label(
     pairs: Annotated[Path, typer.Argument(help="Pairs to label: CSV, JSONL or Parquet.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The labelled table.")] = None,
-    annotator: Annotated[str, typer.Option(help="Who labels.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The labelled table; PAIRS.labelled.csv, without PAIRS' suffix, if not given."
+        ),
+    ] = None,
+    annotator: Annotated[str, typer.Option(help="Who labels; 'reader' if not given. Two readers need two names.")] = "",
     blind: Annotated[bool, typer.Option("--blind", help="A second reader, who sees nobody's verdicts.")] = False,
     port: Annotated[int, typer.Option(help="Where to listen; any free port if 0.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     model: Model = "default",
+    labels: Annotated[
+        str | None, typer.Option(help="The stances to choose from: a,b,c; those of the model if not given.")
+    ] = None,
 ) -> None:
     """Open a local page to label pairs by keyboard."""
+    from stance.checkpoint import read_settings, resolve
     from stance.labelling import serve
+    from stance.labels import LABELS
 
+    if labels is not None:
+        names: tuple[str, ...] = tuple(name.strip() for name in labels.split(","))
+    else:
+        names = LABELS if model == "default" else read_settings(resolve(model)).labels
     written = serve(
-        pairs, output=output, annotator=annotator, blind=blind, port=port, open_browser=browser, model=model
+        pairs,
+        output=output,
+        annotator=annotator,
+        blind=blind,
+        port=port,
+        open_browser=browser,
+        model=model,
+        labels=names,
     )
     typer.echo(f"wrote {written}")
 

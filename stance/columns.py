@@ -3,7 +3,7 @@
 Frames, files and clusters share it, so that a verdict looks the same in all of them:
 
     label            the primary stance, or "none"; empty where there is no verdict (abstained, or the row was skipped)
-    stances          every stance carried, strongest first, joined by "|"; empty where there is none
+    stances          every stance carried, the primary first, joined by "|"; empty where there is none
     confidence       the calibrated probability of the most likely outcome, 0..1
     p_<outcome>      calibrated probabilities; they sum to 1
     presence_<stance>  calibrated, each on its own in 0..1
@@ -65,6 +65,13 @@ def column_kinds(labels: Sequence[str], prefix: str = "") -> dict[str, Kind]:
     kinds |= {f"presence_{name}": "number" for name in labels}
     kinds |= {"truncated": "flag", "abstained": "flag", "model": "text"}
     return {prefix + name: kind for name, kind in kinds.items()}
+
+
+def arrow_types() -> dict[Kind, Any]:
+    """The pyarrow type of each kind of column."""
+    import pyarrow as pa
+
+    return {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
 
 
 def check_clash(columns: Iterable[str], labels: Sequence[str], prefix: str = "", where: str = "the table") -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from stance.api import open_model
 from stance.classifier import StanceClassifier
-from stance.columns import check_clash, column_kinds, find_columns
-from stance.errors import MissingExtraError
+from stance.columns import arrow_types, check_clash, column_kinds, find_columns
+from stance.errors import InputError, MissingExtraError
 from stance.frames import OnMissing, classify_batch, classify_frame
 from stance.labels import LABELS
 
@@ -46,7 +46,7 @@ class Scorer:
         added = classify_batch(
             texts, model=self._classifier, **{**self._options, "accusation": names[0], "response": names[1]}
         )
-        types = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
+        types = arrow_types()
         for name, kind in column_kinds(labels, prefix).items():
             table = table.append_column(name, pa.array(added[name], types[kind]))
         return table
@@ -113,15 +113,42 @@ def classify_dataset(
     )
 
 
-def classify_parquet(src: str | list[str], dst: str, **options: Any) -> None:
+def classify_parquet(src: str | list[str], dst: str | os.PathLike[str], **options: Any) -> None:
     """Judge Parquet files and write Parquet files, on every machine of a Ray cluster.
 
     Args:
         src: A file, a folder, or a list of them, on disks or object stores that every machine reaches.
-        dst: The folder to write.
+        dst: The folder to write; new or empty, for Ray adds its files to those that are there.
         **options: Passed on to ``classify_dataset``.
+
+    Raises:
+        InputError: ``dst`` is a file, holds something, or is on a kind of store that pyarrow does not know.
+        MissingExtraError: Ray is not installed.
     """
-    classify_dataset(_ray().data.read_parquet(src), **options).write_parquet(dst)
+    ray, target = _ray(), os.fspath(dst)
+    _refuse_full(target)
+    classify_dataset(ray.data.read_parquet(src), **options).write_parquet(target)
+
+
+def _refuse_full(target: str) -> None:
+    """Refuse a folder that holds something, on the file systems that Ray writes to."""
+    import pyarrow as pa
+    from pyarrow import fs
+
+    try:
+        system, path = (
+            fs.FileSystem.from_uri(target) if "://" in target else (fs.LocalFileSystem(), os.path.abspath(target))
+        )
+        kind = system.get_file_info(path).type
+        held = system.get_file_info(fs.FileSelector(path)) if kind == fs.FileType.Directory else []
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{target} cannot be looked at: {error}") from error
+    if kind == fs.FileType.File:
+        raise InputError(f"{target} is a file; name a new folder")
+    if held:
+        raise InputError(
+            f"{target} is not empty, and rows would stand beside those there; name a new folder or empty it"
+        )
 
 
 def score_partitions(**options: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:

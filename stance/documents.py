@@ -1,4 +1,4 @@
-"""Files -> Documents: plain text, Markdown, HTML and PDF in any encoding; a bad file is named, never guessed at."""
+"""Files -> Documents: plain text, Markdown, HTML and PDF in any encoding; a file that cannot be read is named."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ MAX_BYTES = 64 * 1024 * 1024
 """A larger file is refused."""
 
 _DROPPED = (
-    "script", "style", "noscript", "template", "svg", "nav", "footer", "form", "button", "iframe", "select", "aside",
-    "figure",     "object", "embed", "head", "textarea", "input", "dialog",
+    "script", "style", "noscript", "template", "svg", "nav", "footer", "button", "iframe", "select", "aside",
+    "figure", "object", "embed", "head", "textarea", "input", "dialog",
 )  # fmt: skip
 _BLOCKS_LIST = """
     p div section article main header h1 h2 h3 h4 h5 h6 li ul ol blockquote pre table tr td th dl dt dd br hr
-    address body
+    address body form details summary fieldset legend caption
 """
 _BLOCKS = frozenset(_BLOCKS_LIST.split())
 _DATES = ("article:published_time", "date", "dc.date", "datepublished", "pubdate", "publish-date", "parsely-pub-date")
 _MAX_DEPTH = 400
+_UNNESTED_LIST = """
+    area base br col embed hr img input link meta param source track wbr p li td th tr dt dd option
+"""
+_UNNESTED = frozenset(_UNNESTED_LIST.split())
+"""Elements without an end tag, or whose end tag may be left out: they say nothing of the depth."""
+
+_FORM_OF_TEXT = 400  # characters; a longer form wraps the page, a shorter one asks for something
+_SHARE_OF_ARTICLE = 0.1  # of the page's text; below it an article is the card of another story
 
 
 def read_document(source: str | os.PathLike[str] | Document) -> Document:
@@ -59,6 +67,8 @@ def read_document(source: str | os.PathLike[str] | Document) -> Document:
         found = _from_markdown(_decoded(content, path))
     else:
         found = Document(text=_decoded(content, path))
+    if not found.text.strip():
+        raise DocumentError(f"{path} holds no text; look at it in a browser or an editor, and hand its text over")
     return _checked(replace(found, id=found.id or path.stem), str(path))
 
 
@@ -122,15 +132,15 @@ def _decoded(content: bytes, path: Path) -> str:
         raise DocumentError(f"{path} is binary, not text; export it as text, HTML or PDF")
     try:
         return content.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
+    except UnicodeDecodeError as error:
+        strange = error.start
     try:
         from charset_normalizer import from_bytes
     except ImportError:
         raise MissingExtraError(
             "charset-normalizer", "documents", f"{path} is not UTF-8; finding its encoding"
         ) from None
-    best = from_bytes(content[:200_000]).best()
+    best = from_bytes(content[max(0, strange - 200) : strange + 200_000]).best()  # what goes before is ASCII or nearly
     if best is None:
         raise DocumentError(f"{path} is in no encoding that can be told; convert it to UTF-8")
     return content.decode(best.encoding, errors="replace")
@@ -153,10 +163,14 @@ def _from_html(markup: str, path: Path) -> Document:
             tag.decompose()
         for tag in soup.find_all(attrs={"hidden": True}):
             tag.decompose()
-        text = _text_of(soup.find("article") or soup.find("main") or soup.body or soup)
+        for form in soup.find_all("form"):
+            if len(form.get_text()) <= _FORM_OF_TEXT:
+                form.decompose()
+        text = _text_of(_story(soup))
     except RecursionError:
         raise DocumentError(f"{path} nests its elements too deep to be read") from None
-    date = next((meta[key] for key in _DATES if meta.get(key)), "")[:10]
+    date = next((meta[key] for key in _DATES if meta.get(key)), "")
+    date = date[:10] if re.match(r"\d{4}-\d\d-\d\d", date) else date
     return Document(text=text, title=title, date=date, outlet=meta.get("og:site_name", ""), language=language or "en")
 
 
@@ -166,12 +180,12 @@ def _shallow(markup: str) -> str:
         return markup
     depth, kept, at = 0, [], 0
     for match in re.finditer(r"<(/?)([a-zA-Z][\w-]*)[^<>]*?(/?)>", markup):
-        if match.group(2).lower() in ("br", "img", "meta", "link", "input", "hr", "p", "li", "td", "tr") or match.group(
-            3
-        ):
+        name = match.group(2).lower()
+        if name in _UNNESTED or match.group(3):
             continue
         depth = max(0, depth - 1) if match.group(1) else depth + 1
-        if depth > _MAX_DEPTH and not match.group(1):
+        # without its opening tag, what a script or a menu holds would be read as text
+        if depth > _MAX_DEPTH and not match.group(1) and name not in _DROPPED:
             kept.append(markup[at : match.start()])
             at = match.end()
     kept.append(markup[at:])
@@ -187,23 +201,34 @@ def _title(soup: Any) -> str:
     return ""
 
 
+def _story(soup: Any) -> Any:
+    """The element that holds the story: the article with the most text, else the main part, else the body."""
+    whole = soup.find("main") or soup.body or soup
+    articles = [article for article in soup.find_all("article") if article.find_parent("article") is None]
+    sizes = [len(article.get_text()) for article in articles]
+    if not sizes or max(sizes) < _SHARE_OF_ARTICLE * len(whole.get_text()):
+        return whole
+    return articles[sizes.index(max(sizes))]
+
+
 def _text_of(root: Any) -> str:
-    """The text of an element, one line for each block."""
+    """The text of an element, one line for each stretch that stands in one block."""
     from bs4.element import NavigableString, PreformattedString, Tag
 
+    blocks = {id(root): root}  # element -> the nearest block around it
     pieces: list[str] = []
+    last = root
     for node in root.descendants:
-        if isinstance(node, Tag) and node.name in _BLOCKS:
-            pieces.append("\n")
+        if isinstance(node, Tag):
+            blocks[id(node)] = node if node.name in _BLOCKS else blocks[id(node.parent)]
+            if node.name in _BLOCKS:
+                last = None  # an empty block, such as br, parts what stands around it
         elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-            pieces.append(re.sub(r"\s+", " ", str(node)))
-            following = node.next_element
-            if (
-                isinstance(node.parent, Tag)
-                and node.parent.name in _BLOCKS
-                and (following is None or following not in node.parent.descendants)
-            ):
+            block = blocks[id(node.parent)]
+            if block is not last:
                 pieces.append("\n")
+            pieces.append(re.sub(r"\s+", " ", str(node)))
+            last = block
     lines = (" ".join(line.split()) for line in "".join(pieces).split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -211,16 +236,18 @@ def _text_of(root: Any) -> str:
 def _from_markdown(text: str) -> Document:
     """Strip the marks of Markdown; a first heading or a front matter gives title, date and outlet."""
     facts: dict[str, str] = {}
-    if match := re.match(r"---\s*\n(.*?)\n---\s*\n", text, re.S):
-        facts = dict(re.findall(r"^(\w+):[ \t]*[\"']?(.*?)[\"']?[ \t]*$", match.group(1), re.M))
+    # no pattern reads on without an end: a megabyte of "[" or "*" takes no longer than any other
+    if match := re.match(r"---[ \t]*\n(.*?)\n---[ \t]*\n", text, re.S):
+        facts = {key: value.strip().strip("\"'") for key, value in re.findall(r"^(\w+):(.*)$", match.group(1), re.M)}
         text = text[match.end() :]
-    heading = re.search(r"^#\s+(.+?)\s*#*$", text, re.M)
-    text = re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S)
-    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
-    text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text)
+    heading = re.search(r"^#[ \t]+(\S.*)$", text, re.M)
+    text = "".join(re.split(r"^```[^`\n]*$", text, flags=re.M)[::2])
+    text = re.sub(r"!\[[^\]\[]{0,500}\]\([^)\[]{0,2000}\)", "", text)
+    text = re.sub(r"\[([^\]\[]{0,500})\]\([^)\[]{0,2000}\)", r"\1", text)
     text = re.sub(r"^[ \t]{0,3}(?:#{1,6}|>|[-*+]|\d+\.)[ \t]+", "", text, flags=re.M)
-    text = re.sub(r"(\*\*|__|\*|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
-    title = facts.get("title") or (heading.group(1) if heading else "")
+    for mark in (r"\*\*", "__", r"\*", "`"):
+        text = re.sub(rf"{mark}(?=\S)((?:(?!{mark}).)++)(?<=\S){mark}", r"\1", text)
+    title = facts.get("title") or (heading.group(1).rstrip().rstrip("#").rstrip() if heading else "")
     return Document(text=text.strip("\n"), title=title, date=facts.get("date", ""), outlet=facts.get("outlet", ""))
 
 

@@ -61,7 +61,9 @@ class MissingExtraError(StanceError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.arguments = (package, extra, purpose)
-        super().__init__(f"{purpose} needs {package!r}, which is not installed: pip install 'stance-pairs[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {package!r}, which is not installed: in a clone of stance, pip install '.[{extra}]'"
+        )
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         return (MissingExtraError, self.arguments)

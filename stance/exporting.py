@@ -1,7 +1,7 @@
-"""Between the two forms of a network: an ordinary ``transformers`` classifier and the int8 graph that is served.
+"""From a network to its two forms: an ordinary ``transformers`` classifier, and the int8 graph that is served.
 
-The graph keeps the names of the weights it was made from, so the classifier can be rebuilt from it; the rebuilt one
-carries the very weights that the graph serves, int8 times scale.
+The graph keeps the names of the weights it was made from, so that ``stance.backends.graph_weights`` can rebuild the
+classifier; the rebuilt one carries the very weights that the graph serves, int8 times scale.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stance.backends.graph_weights import channel_axis, stored_forms
 from stance.checkpoint import (
     CARD_FILE,
     HEADS_FILE,
@@ -28,7 +28,6 @@ from stance.checkpoint import (
 )
 from stance.errors import CheckpointError, MissingExtraError
 
-_FUSED = {"self.query": 0, "self.key": 1, "self.value": 2}
 _OPSET = 17
 _SPECIAL = {
     "unk_token": ("[UNK]", "<unk>"),
@@ -107,7 +106,8 @@ def write_graph(model: Any, folder: Path) -> Path:
 
     Each weight matrix is stored as int8 with one scale per output channel, each embedding as int8 with one scale per
     token; arithmetic is float32. So the file has a quarter of the size, scores are the same on every CPU, and they are
-    those of the classifier that ``model_from_graph`` rebuilds. ``training/EXPERIMENTS.md`` has what int8 arithmetic cost.
+    those of the classifier that ``stance.backends.graph_weights`` rebuilds. ``training/EXPERIMENTS.md`` has what int8
+    arithmetic cost.
 
     Args:
         model: An ``AutoModelForSequenceClassification``.
@@ -182,7 +182,7 @@ def _name_weights(graph: Any, model: Any) -> None:
     from onnx import helper, numpy_helper
 
     names: dict[tuple[tuple[int, ...], bytes], list[str]] = {}
-    for name, array in _stored_forms(model.state_dict()):
+    for name, array in stored_forms(model.state_dict()):
         names.setdefault((array.shape, array.tobytes()), []).append(name)
     renamed: dict[str, str] = {}
     aliases: dict[str, str] = {}
@@ -209,7 +209,7 @@ def _store_as_int8(graph: Any) -> None:
         if array.ndim != 2 or array.size < _SMALL or array.dtype != np.float32:
             kept.append(tensor)
             continue
-        axis = _channel_axis(tensor.name)
+        axis = channel_axis(tensor.name)
         scale = np.maximum(np.abs(array).max(axis=1 - axis), 1e-12) / 127
         integers = np.round(array / np.expand_dims(scale, 1 - axis)).astype(np.int8)
         stored = [f"{tensor.name}_quantized", f"{tensor.name}_scale"]
@@ -222,82 +222,3 @@ def _store_as_int8(graph: Any) -> None:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept + added)
     graph.node.extend(nodes)
-
-
-def _channel_axis(name: str) -> int:
-    """Along which axis a stored matrix has its channels: a transposed one along the columns, any other along the rows."""
-    return 1 if name.endswith(".T") else 0
-
-
-def _stored_forms(state: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Each parameter in the forms in which a graph may hold it: as it is, transposed (``.T``), joined (``.qkv``)."""
-    arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
-    for name, array in arrays.items():
-        if array.ndim == 2:
-            yield f"{name}.T", np.ascontiguousarray(array.T)
-        yield name, array
-        if "self.query." in name:
-            parts = [arrays[name.replace("self.query", kind)] for kind in _FUSED]
-            joined = name.replace("self.query", "self.qkv")
-            if array.ndim == 2:
-                yield f"{joined}.T", np.ascontiguousarray(np.concatenate([part.T for part in parts], axis=1))
-            else:
-                yield joined, np.concatenate(parts)
-
-
-def model_from_graph(folder: Path) -> Any:
-    """Rebuild the ``transformers`` classifier whose weights a graph holds.
-
-    Raises:
-        CheckpointError: The graph lacks a weight.
-        MissingExtraError: onnx is not installed.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise MissingExtraError("onnx", "train", "reading weights from model.onnx") from None
-    graph = onnx.load(str(folder / ONNX_FILE))
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
-    for alias in graph.metadata_props:
-        for suffix in ("", "_quantized", "_scale"):
-            if alias.value + suffix in stored:
-                stored[alias.key + suffix] = stored[alias.value + suffix]
-    model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
-    state = {}
-    for name, value in model.state_dict().items():
-        found = _find_weight(name, stored)
-        if found is None and name.endswith("position_ids"):
-            continue
-        if found is None or found.shape != tuple(value.shape):
-            raise CheckpointError(f"{folder / ONNX_FILE} does not hold the weight {name}")
-        state[name] = torch.from_numpy(np.array(found, dtype=np.float32))
-    model.load_state_dict(state, strict=False)
-    return model.eval()
-
-
-def _find_weight(name: str, stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    if (array := _dequantised(name, stored)) is not None:
-        return array
-    if (array := _dequantised(f"{name}.T", stored)) is not None:
-        return array.T
-    for kind, place in _FUSED.items():
-        if kind in name:
-            joined = name.replace(kind, "self.qkv")
-            if (array := _dequantised(joined, stored)) is not None:
-                return np.split(array, 3)[place]
-            if (array := _dequantised(f"{joined}.T", stored)) is not None:
-                return np.split(array, 3, axis=1)[place].T
-    return None
-
-
-def _dequantised(name: str, stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    if name in stored:
-        return stored[name]
-    if f"{name}_quantized" not in stored:
-        return None
-    scale = np.expand_dims(stored[f"{name}_scale"], 1 - _channel_axis(name))
-    return np.asarray(stored[f"{name}_quantized"].astype(np.float32) * scale, dtype=np.float32)

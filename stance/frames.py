@@ -59,6 +59,8 @@ def classify_frame(
         InputError: ``df`` is no DataFrame.
     """
     kind = _library(df)
+    if kind == "pandas" and df.columns.nlevels > 1:
+        raise ColumnError("the frame has columns of several levels; flatten them first")
     columns = list(df.columns)
     names = find_columns(columns, accusation, response, "the frame")
     classifier = open_model(model, backend)
@@ -136,8 +138,6 @@ def _pandas_texts(column: Any) -> list[Any]:
 def _extend_pandas(df: Any, added: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> Any:
     import pandas as pd
 
-    if df.columns.nlevels > 1:
-        raise ColumnError("the frame has columns of several levels; flatten them first")
     dtypes = {"text": "string", "number": "float64", "flag": "boolean"}  # these hold missing values
     cells = {name: pd.array(values, dtype=dtypes[kinds[name]]) for name, values in added.items()}
     return df.copy().assign(**cells)

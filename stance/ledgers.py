@@ -12,7 +12,7 @@ from stance.api import Model, open_model
 from stance.checkpoint import HEADS_FILE
 from stance.classifier import StanceClassifier
 from stance.documents import read_document, read_folder
-from stance.errors import DocumentError
+from stance.errors import DocumentError, MissingExtraError
 from stance.pairing import Findings, Heads, find
 from stance.records import Document, Ledger, LedgerItem, Pair
 
@@ -81,7 +81,7 @@ def _each(sources: Iterable[Source], classifier: StanceClassifier, report: Calla
     for source in sources:
         try:
             document = read_document(source)
-        except DocumentError as error:
+        except (DocumentError, MissingExtraError) as error:
             report(source, error)
             continue
         yield _ledger(document, classifier)
@@ -93,9 +93,14 @@ def _warn(source: object, error: Exception) -> None:
     warnings.warn(f"skipped: {error}", stacklevel=3)
 
 
-@lru_cache(maxsize=4)
 def _heads(folder: Path) -> Heads:
-    return Heads.load(folder / HEADS_FILE)
+    path = folder / HEADS_FILE
+    return _load_heads(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _load_heads(path: Path, written: int) -> Heads:
+    return Heads.load(path)
 
 
 def _find(document: Document, classifier: StanceClassifier) -> Findings:

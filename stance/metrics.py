@@ -78,9 +78,19 @@ def f1_by_outcome(matrix: np.ndarray) -> np.ndarray:
     return np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
 
 
-def macro_f1(gold: np.ndarray, predicted: np.ndarray, size: int) -> float:
-    """Mean F1 over all ``size`` outcomes, absent ones included as 0."""
-    return float(f1_by_outcome(confusion(gold, predicted, size)).mean())
+def macro_f1(gold: np.ndarray, predicted: np.ndarray, size: int, among: np.ndarray | None = None) -> float:
+    """Mean F1 over outcomes.
+
+    Args:
+        gold: Column numbers, shape (n,).
+        predicted: Column numbers, shape (n,).
+        size: How many outcomes there are.
+        among: Which to average over, bool, shape (size,); those that occur in ``gold`` if ``None``. One that never occurs
+            there has no F1: it is left out, and counting it as 0 would only lower the ceiling.
+    """
+    scores = f1_by_outcome(confusion(gold, predicted, size))
+    kept = np.bincount(gold, minlength=size) > 0 if among is None else among
+    return float(scores[kept].mean()) if kept.any() else 0.0
 
 
 def micro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
@@ -101,13 +111,13 @@ def calibration_error(probabilities: np.ndarray, gold: np.ndarray, bins: int = 1
     Args:
         probabilities: Shape (n, n_outcomes), rows sum to 1.
         gold: Shape (n,), column numbers.
-        bins: Number of bins of equal count, so that no bin is a handful of pairs.
+        bins: Number of bins of equal count, at most; fewer where a bin would hold less than 20 pairs.
 
     Source: Naeini et al. 2015; Nixon et al. 2019 for equal-mass bins.
     """
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == gold
     order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    parts = np.array_split(order, min(bins, max(1, len(order) // 20)))
     return float(sum(len(part) * abs(confidence[part].mean() - hit[part].mean()) for part in parts) / len(gold))
 
 
@@ -192,7 +202,8 @@ class Evaluation:
 
     Attributes:
         n: Number of pairs.
-        macro_f1: Over the labels and ``none``, with a 95 % bootstrap interval over documents.
+        macro_f1: Over the outcomes that occur in the gold labels, with a 95 % bootstrap interval over documents; the
+            ``absent`` ones are left out.
         accuracy: Of the primary verdict, with interval.
         micro_f1: Of the sets of stances, with interval.
         inside: Share of primary predictions that the gold set admits, with interval.
@@ -211,6 +222,11 @@ class Evaluation:
     labels: Mapping[str, LabelScore]
     confusion: tuple[tuple[int, ...], ...]
     by_source: Mapping[str, Evaluation]
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Outcomes of which there is no gold pair; macro-F1 leaves them out."""
+        return tuple(name for name, score in self.labels.items() if not score.support)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -242,6 +258,8 @@ class Evaluation:
         ]
         if self.calibration_error is not None:
             lines.append(f"calibration error   {self.calibration_error:.3f}")
+        if self.absent:
+            lines.append(f"macro-F1 leaves out {', '.join(self.absent)}: no gold pair")
         lines += ["", f"{'':<22}{'precision':>10}{'recall':>8}{'F1':>8}{'n':>7}"]
         lines += [
             f"{name:<22}{s.precision:>10.3f}{s.recall:>8.3f}{s.f1:>8.3f}{s.support:>7}"
@@ -253,11 +271,16 @@ class Evaluation:
             f"{name:<22}" + "".join(f"{c:>12}" for c in row) for name, row in zip(names, self.confusion, strict=True)
         ]
         if self.by_source:
-            lines += ["", f"{'by source':<22}{'n':>6}{'macro-F1':>10}{'micro-F1':>10}{'inside':>8}"]
             lines += [
-                f"{name:<22}{e.n:>6}{e.macro_f1.value:>10.3f}{e.micro_f1.value:>10.3f}{e.inside.value:>8.3f}"
-                for name, e in self.by_source.items()
+                "",
+                f"{'by source':<22}{'n':>6}{'macro-F1':>10}{'micro-F1':>10}{'inside':>8}{'calibration error':>19}",
             ]
+            for name, e in self.by_source.items():
+                error = "" if e.calibration_error is None else f"{e.calibration_error:.3f}"
+                lines.append(
+                    f"{name:<22}{e.n:>6}{e.macro_f1.value:>10.3f}{e.micro_f1.value:>10.3f}{e.inside.value:>8.3f}{error:>19}"
+                    + (f"  without {', '.join(e.absent)}" if e.absent else "")
+                )
         return "\n".join(lines)
 
 
@@ -310,7 +333,7 @@ def evaluate_verdicts(
             )
     return Evaluation(
         n=len(y),
-        macro_f1=interval(lambda r: macro_f1(y[r], z[r], size)),
+        macro_f1=interval(lambda r: macro_f1(y[r], z[r], size, support > 0)),
         accuracy=interval(lambda r: float((y[r] == z[r]).mean())),
         micro_f1=interval(lambda r: micro_f1(Y[r], Z[r])),
         inside=interval(lambda r: share_inside(Y[r], z[r])),

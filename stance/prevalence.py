@@ -127,7 +127,8 @@ def shares(
         predictions: What ``classify_pairs`` gave, with ``coverage`` 1; or primary labels alone, ``None`` for none.
         groups: One key for each prediction: an actor, an outlet, a month. ``None`` takes all as one group.
         confusion: Counts on labelled pairs, ``confusion[gold][predicted]``, in the order of the labels and none;
-            ``None`` takes the validation counts that the checkpoint carries.
+            ``None`` takes the validation counts that the checkpoint carries. An outcome that is neither among the gold
+            pairs nor among the predictions is taken as never confused.
         model: The checkpoint that made the predictions, where ``confusion`` is ``None``.
         method: ``"confusion"`` solves for the shares that would be counted as these were (adjusted counts, by maximum
             likelihood, so that no share is negative). ``"probabilities"`` re-weighs the calibrated probabilities, which
@@ -142,7 +143,8 @@ def shares(
         The shares of every group, groups in the order in which they first occur.
 
     Raises:
-        InputError: The lists do not align, or an argument is out of range.
+        InputError: The lists do not align, an argument is out of range, the checkpoint has other outcomes than the
+            predictions, or an outcome was predicted of which the confusion has no gold pair.
         CheckpointError: The checkpoint carries no confusion counts.
 
     Source: Forman 2008 for adjusted counts; Saerens, Latinne and Decaestecker 2002 for the probabilities.
@@ -152,12 +154,17 @@ def shares(
     first = predictions[0] if len(predictions) else None
     if isinstance(first, Prediction):
         labels = tuple(first.presence)
+    if not 0 < level < 1:
+        raise InputError(f"level is the coverage of the intervals, above 0 and below 1, not {level}")
+    if resamples < 1:
+        raise InputError(f"resamples is how many draws to make, at least 1, not {resamples}")
     names = outcomes(labels)
     keys = _aligned(predictions, groups, [ALL] * len(predictions), "groups") or []
     draws = _aligned(predictions, clusters, None, "clusters")
-    counts = _check_confusion(_of_checkpoint(model) if confusion is None else confusion, names)
     votes = np.eye(len(names))[_chosen(predictions, labels)]
-    evidence = _evidence(predictions, names) if method == "probabilities" else None
+    counts = _check_confusion(_of_checkpoint(model, names) if confusion is None else confusion, names)
+    counts, seen = _fill_unseen(counts, names, votes.any(0))
+    evidence = _evidence(predictions, names) * seen if method == "probabilities" else None
     rng = np.random.default_rng(seed)
     rows: list[Share] = []
     for group in dict.fromkeys(keys):
@@ -186,10 +193,16 @@ def _aligned(
     return default if keys is None else list(keys)
 
 
-def _of_checkpoint(model: str | os.PathLike[str]) -> Sequence[Sequence[int]]:
+def _of_checkpoint(model: str | os.PathLike[str], names: Sequence[str]) -> Sequence[Sequence[int]]:
+    """The validation counts of the checkpoint, whose outcomes must be those of the predictions."""
     from stance.checkpoint import read_settings, resolve
 
     settings = read_settings(resolve(model))
+    if (own := outcomes(settings.labels)) != tuple(names):
+        raise InputError(
+            f"the predictions are of {', '.join(names)}, and the checkpoint {settings.name!r} gives {', '.join(own)}, in "
+            "this order; pass model=..., the checkpoint that made them"
+        )
     try:
         found: Sequence[Sequence[int]] = settings.provenance["validation"]["confusion"]
     except (KeyError, TypeError):
@@ -201,15 +214,21 @@ def _of_checkpoint(model: str | os.PathLike[str]) -> Sequence[Sequence[int]]:
 
 
 def _check_confusion(confusion: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]) -> np.ndarray:
-    counts = np.asarray(confusion, dtype=float)
+    counts = np.array(confusion, dtype=float)
     if counts.shape != (len(names), len(names)) or (counts < 0).any():
         raise InputError(
             f"confusion must hold counts of shape ({len(names)}, {len(names)}) for {', '.join(names)}; its shape is "
             f"{counts.shape}"
         )
-    if unseen := [name for name, row in zip(names, counts, strict=True) if row.sum() == 0]:
-        raise InputError(f"confusion has no gold pair of {', '.join(unseen)}; label some, for its errors are unknown")
     return counts
+
+
+def _fill_unseen(counts: np.ndarray, names: Sequence[str], predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take an outcome without gold pairs as never confused, where it was never predicted; and say which have some."""
+    seen = counts.sum(1) > 0
+    if unknown := [name for name, missing in zip(names, predicted & ~seen, strict=True) if missing]:
+        raise InputError(f"confusion has no gold pair of {', '.join(unknown)}; label some, for its errors are unknown")
+    return np.where(np.diag(~seen), 1.0, counts), seen
 
 
 def _chosen(predictions: Sequence[Prediction | str | None], labels: Sequence[str]) -> np.ndarray:

@@ -37,7 +37,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A text and what is known of it. Offsets everywhere count characters of ``text`` as given."""
+    """A text and what is known of it.
+
+    Attributes:
+        text: The text; offsets everywhere count its characters as given.
+        id: Its name; for a file, the file's name without the suffix.
+        title: Its heading.
+        date: ``YYYY-MM-DD``. ``timeline`` sorts by it as text, so another form gives another order.
+        outlet: Who published it.
+        language: Two-letter code, for the page; the models read English.
+    """
 
     text: str
     id: str = ""
@@ -90,7 +99,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair(Pair):
-    """A pair with a person's verdict.
+    """A pair with a reader's verdict: a person's, or a machine reader's.
 
     Attributes:
         labels: Every stance that the response carries.
@@ -122,7 +131,7 @@ class Prediction:
     Attributes:
         label: The primary stance, or ``None`` where the response carries none of them. After ``coverage=`` it is
             ``None`` too where the model abstains; ``abstained`` tells the two apart.
-        stances: Every stance that the response carries, strongest first. Decided from ``presence``, so it may hold
+        stances: Every stance that the response carries: ``label`` first, then by falling presence. It may hold
             stances beside ``label``; a ``label`` that is not ``None`` is always among them.
         probabilities: Calibrated, over the labels and ``none``; they sum to 1 and the largest is ``label``'s.
         presence: Calibrated, by stance, each in 0..1 on its own; they do not sum to 1.

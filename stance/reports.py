@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from stance.labels import DEFINITIONS, LABELS, NONE, Label
-from stance.records import Accusation, Ledger, LedgerItem, Pair, Prediction
+from stance.records import Accusation, Ledger, LedgerItem, Pair, Prediction, Span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,7 @@ SHORT = {
     "denial": "denial",
     "demand_for_evidence": "evidence?",
     "counter_accusation": "counter",
-    "acknowledgment": "admits",
+    "acknowledgment": "acknowledges",
     NONE: "none",
 }
 """How an outcome is tagged in running text."""
@@ -59,7 +60,7 @@ def ledger_table(ledger: Ledger) -> Table:
     from rich.text import Text
 
     name = ledger.document.title or ledger.document.id or "document"
-    table = Table(title=Text(name), caption=_summary(ledger), show_lines=True, expand=True)
+    table = Table(title=Text(_line(name)), caption=_summary(ledger), show_lines=True, expand=True)
     for heading, ratio in (
         ("accuser → accused", 2),
         ("accusation", 5),
@@ -89,8 +90,12 @@ def _summary(ledger: Ledger) -> str:
     return "; ".join([f"{len(ledger.pairs)} pairs", *parts, f"{len(ledger.unanswered)} unanswered"])
 
 
+_COMMANDS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+
+
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """A text on one line, in which nothing commands the terminal or turns the direction of what follows."""
+    return _COMMANDS.sub("\ufffd", " ".join(text.split()))
 
 
 def ledger_records(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -142,7 +147,7 @@ def ledger_page(ledgers: Ledger | Iterable[Ledger]) -> str:
     if len(shown) > 1:
         body.append(_contents(shown))
     body.extend(_section(ledger, i) for i, ledger in enumerate(shown))
-    return _page(title, "".join(body))
+    return _page(title, "".join(body), _legend(_MARKS, _KEYS))
 
 
 def pairs_page(title: str, items: Iterable[LedgerItem | tuple[Pair, Prediction]]) -> str:
@@ -155,10 +160,10 @@ def pairs_page(title: str, items: Iterable[LedgerItem | tuple[Pair, Prediction]]
     rows = [item if isinstance(item, LedgerItem) else LedgerItem(pair=item[0], prediction=item[1]) for item in items]
     counts = Counter(outcome_of(item.prediction) for item in rows)
     panel = _panel(_count("pairs", len(rows)) + _stance_counts(counts))
-    return _page(title, f"<h1>{escape(title)}</h1>{panel}{_pairs_table(rows, 0, linked=False)}")
+    return _page(title, f"<h1>{escape(title)}</h1>{panel}{_pairs_table(rows)}", _legend())
 
 
-def _page(title: str, body: str) -> str:
+def _page(title: str, body: str, legend: str) -> str:
     script, style = _asset("ledger.js"), _asset("ledger.css")
     allowed = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -172,7 +177,7 @@ def _page(title: str, body: str) -> str:
         "content='light dark'>"
         f"<title>{escape(title)}</title><style>{style}</style></head>\n"
         "<body><a class='skip' href='#main'>Skip to the text</a>"
-        f"<main id='main'>{body}</main>{_legend()}<script>{script}</script></body></html>\n"
+        f"<main id='main'>{body}</main>{legend}<script>{script}</script></body></html>\n"
     )
 
 
@@ -226,49 +231,91 @@ def _name(ledger: Ledger) -> str:
     return ledger.document.title or ledger.document.id or "document"
 
 
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """A ledger's section of the page, and who answers whom in it, found once."""
+
+    ledger: Ledger
+    number: int  # of the section
+    answers: dict[Span | None, list[int]]  # accusation span -> the pairs that answer it
+    charge: dict[Span | None, int]  # accusation span -> the first accusation there
+    chains: dict[int, list[int]]  # pair -> the pairs that answer its response
+
+
+def _links(ledger: Ledger, number: int) -> _Links:
+    answers: dict[Span | None, list[int]] = {}
+    for i, item in enumerate(ledger.pairs):
+        answers.setdefault(item.pair.accusation_span, []).append(i)
+    charge: dict[Span | None, int] = {}
+    for k, accusation in enumerate(ledger.accusations):
+        charge.setdefault(accusation.span, k)
+    chains: dict[int, list[int]] = {}
+    for i, j in ledger.chains:
+        chains.setdefault(i, []).append(j)
+    return _Links(ledger, number, answers, charge, chains)
+
+
 def _section(ledger: Ledger, number: int) -> str:
-    document = ledger.document
+    document, links = ledger.document, _links(ledger, number)
     digest = hashlib.sha256(document.text.encode()).hexdigest()[:16]
     about = " · ".join(escape(part) for part in (document.outlet, document.date, document.id) if part)
     return (
         f"<section class='document' id='d{number}' aria-label='{escape(_name(ledger), quote=True)}'>"
         f"<h2>{escape(_name(ledger))}</h2><p class='about'>{about}</p>"
         f"<div class='paper' lang='{escape(document.language, quote=True)}'>"
-        f"<svg class='lines' aria-hidden='true'></svg>{_marked_text(ledger, number)}</div>"
-        f"<h3>Pairs</h3>{_pairs_table(ledger.pairs, number, linked=True, ledger=ledger)}"
-        f"{_unanswered_list(ledger, number)}"
+        f"<svg class='lines' aria-hidden='true'></svg>{_marked_text(links)}</div>"
+        f"<h3>Pairs</h3>{_pairs_table(ledger.pairs, links)}"
+        f"{_unanswered_list(links)}"
         f"<p class='about'>Read by {escape(ledger.model or 'an unnamed model')}; text sha256 {digest}</p></section>"
     )
 
 
-def _marked_text(ledger: Ledger, number: int) -> str:
+def _marked_text(links: _Links) -> str:
     """The document's text, cut wherever a passage begins or ends; each piece knows the passages that it lies in."""
-    text = ledger.document.text
-    replies: dict[tuple[int, int], list[int]] = {}
-    for i, item in enumerate(ledger.pairs):
+    text = links.ledger.document.text
+    replies: dict[Span, list[int]] = {}
+    for i, item in enumerate(links.ledger.pairs):
         if span := item.pair.response_span:
-            replies.setdefault((span.start, span.end), []).append(i)
-    charges = [(a.span.start, a.span.end) for a in ledger.accusations]
-    edges = sorted({0, len(text), *(edge for place in (*charges, *replies) for edge in place)})
+            replies.setdefault(span, []).append(i)
+    charges = _Passages([accusation.span for accusation in links.ledger.accusations])
+    answers = _Passages(list(replies))
+    groups = list(replies.values())
     pieces: list[str] = []
-    for start, end in pairwise(edges):
-        inside_a = [k for k, (a, b) in enumerate(charges) if a <= start and end <= b]
-        inside_r = [place for place in replies if place[0] <= start and end <= place[1]]
-        tags = "".join(_charge_tag(ledger, number, k) for k, (a, _) in enumerate(charges) if a == start)
-        tags += "".join(_reply_tag(ledger, number, i) for place in replies if place[0] == start for i in replies[place])
-        pieces.append(
-            tags + _piece(ledger, number, text[start:end], inside_a, [i for p in inside_r for i in replies[p]])
-        )
+    for start, end in pairwise(sorted({0, len(text), *charges.edges, *answers.edges})):
+        inside_a, inside_r = charges.inside(start), answers.inside(start)
+        pieces.extend(_charge_tag(links, k) for k in charges.starting.get(start, ()))
+        pieces.extend(_reply_tag(links, i) for n in answers.starting.get(start, ()) for i in groups[n])
+        pieces.append(_piece(links, text[start:end], inside_a, [i for n in inside_r for i in groups[n]]))
     return f"<div class='text'>{''.join(pieces)}</div>"
 
 
-def _piece(ledger: Ledger, number: int, words: str, charges: Sequence[int], replies: Sequence[int]) -> str:
+class _Passages:
+    """Spans of a text, asked from its first character to its last which of them hold a place."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.edges = {edge for span in spans for edge in (span.start, span.end)}
+        self.starting: dict[int, list[int]] = {}
+        self._ending: dict[int, list[int]] = {}
+        self._open: set[int] = set()
+        for n, span in enumerate(spans):
+            self.starting.setdefault(span.start, []).append(n)
+            self._ending.setdefault(max(span.start, span.end), []).append(n)
+
+    def inside(self, place: int) -> list[int]:
+        """The spans around what follows ``place``; to be asked at every edge in turn."""
+        self._open.update(self.starting.get(place, ()))
+        self._open.difference_update(self._ending.get(place, ()))
+        return sorted(self._open)
+
+
+def _piece(links: _Links, words: str, charges: Sequence[int], replies: Sequence[int]) -> str:
     if not charges and not replies:
         return escape(words)
+    ledger, number = links.ledger, links.number
     css = ["mark"]
     if charges:
         css.append("charge")
-        if all(ledger.accusations[k] in ledger.unanswered for k in charges):
+        if not any(ledger.accusations[k].span in links.answers for k in charges):
             css.append("unanswered")
     if replies:
         css += ["reply", _css(outcome_of(ledger.pairs[replies[0]].prediction))]
@@ -276,9 +323,9 @@ def _piece(ledger: Ledger, number: int, words: str, charges: Sequence[int], repl
     return f"<span class='{' '.join(css)}' data-in='{ids}'>{escape(words)}</span>"
 
 
-def _charge_tag(ledger: Ledger, number: int, k: int) -> str:
-    accusation = ledger.accusations[k]
-    answers = [i for i, item in enumerate(ledger.pairs) if item.pair.accusation_span == accusation.span]
+def _charge_tag(links: _Links, k: int) -> str:
+    accusation, number = links.ledger.accusations[k], links.number
+    answers = links.answers.get(accusation.span, [])
     state = f"{len(answers)} response{'s' * (len(answers) != 1)}" if answers else "unanswered"
     who = f"{accusation.accuser or '?'} charges {accusation.accused or '?'}"
     where = f"{number}-r{answers[0]}" if answers else f"{number}-u{k}"
@@ -287,9 +334,9 @@ def _charge_tag(ledger: Ledger, number: int, k: int) -> str:
     return f"<a class='{css}' id='{number}-a{k}' href='#{where}' title='{label}' aria-label='{label}'>A{k + 1}</a>"
 
 
-def _reply_tag(ledger: Ledger, number: int, i: int) -> str:
-    item = ledger.pairs[i]
-    k = _position(ledger, item)
+def _reply_tag(links: _Links, i: int) -> str:
+    item, number = links.ledger.pairs[i], links.number
+    k = links.charge.get(item.pair.accusation_span, -1)
     outcome = outcome_of(item.prediction)
     label = escape(
         f"Response to accusation {k + 1} by {item.pair.responder or '?'}: {outcome}, {item.prediction.confidence:.0%}",
@@ -302,14 +349,10 @@ def _reply_tag(ledger: Ledger, number: int, i: int) -> str:
     )
 
 
-def _position(ledger: Ledger, item: LedgerItem) -> int:
-    return next((k for k, a in enumerate(ledger.accusations) if a.span == item.pair.accusation_span), -1)
-
-
-def _pairs_table(items: Sequence[LedgerItem], number: int, *, linked: bool, ledger: Ledger | None = None) -> str:
+def _pairs_table(items: Sequence[LedgerItem], links: _Links | None = None) -> str:
     if not items:
         return "<p>No pairs were found.</p>"
-    rows = "".join(_pair_row(item, i, number, linked, ledger) for i, item in enumerate(items))
+    rows = "".join(_pair_row(item, i, links) for i, item in enumerate(items))
     return (
         "<div class='scroll' tabindex='0' role='region' aria-label='Pairs'><table><thead><tr><th "
         "scope='col'>#</th><th scope='col'>Accusation</th>"
@@ -318,15 +361,14 @@ def _pairs_table(items: Sequence[LedgerItem], number: int, *, linked: bool, ledg
     )
 
 
-def _pair_row(item: LedgerItem, i: int, number: int, linked: bool, ledger: Ledger | None) -> str:
+def _pair_row(item: LedgerItem, i: int, links: _Links | None) -> str:
     pair, prediction = item.pair, item.prediction
     outcome = outcome_of(prediction)
     also = "".join(_chip(str(s)) for s in prediction.stances if s != prediction.label)
-    place = f"<a href='#{number}-r{i}'>{i + 1}</a>" if linked else str(i + 1)
-    link = f"<br><small>link {pair.link_probability:.0%}</small>" if linked else ""
+    place = f"<a href='#{links.number}-r{i}'>{i + 1}</a>" if links else str(i + 1)
+    link = f"<br><small>link {pair.link_probability:.0%}</small>" if links else ""
     cut = "<br><small>text was cut</small>" if prediction.truncated else ""
-    chains = [j for i2, j in ledger.chains if i2 == i] if ledger else []
-    chain = "".join(f"<br><small>itself answered in <a href='#{number}-r{j}'>{j + 1}</a></small>" for j in chains)
+    chain = _chain(links, i) if links else ""
     who = (
         f"<small>{escape(pair.accuser or '?')} → {escape(pair.accused or '?')}</small><br>"
         if pair.accuser or pair.accused
@@ -342,16 +384,24 @@ def _pair_row(item: LedgerItem, i: int, number: int, linked: bool, ledger: Ledge
     )
 
 
+def _chain(links: _Links, i: int) -> str:
+    return "".join(
+        f"<br><small>itself answered in <a href='#{links.number}-r{j}'>{j + 1}</a></small>"
+        for j in links.chains.get(i, ())
+    )
+
+
 def _chip(outcome: str) -> str:
     name = escape(outcome.replace("_", " "))
     return f"<span class='chip {_css(outcome)}'><span aria-hidden='true'>{MARK.get(outcome, '')}</span> {name}</span> "
 
 
-def _unanswered_list(ledger: Ledger, number: int) -> str:
-    rows = [(k, a) for k, a in enumerate(ledger.accusations) if a in ledger.unanswered]
+def _unanswered_list(links: _Links) -> str:
+    accusations = links.ledger.accusations
+    rows = [_unanswered(a, k, links.number) for k, a in enumerate(accusations) if a.span not in links.answers]
     if not rows:
-        return "<h3>Unanswered</h3><p>Every accusation found has a response.</p>" if ledger.accusations else ""
-    return f"<h3>Unanswered</h3><ul class='unanswered-list'>{''.join(_unanswered(a, k, number) for k, a in rows)}</ul>"
+        return "<h3>Unanswered</h3><p>Every accusation found has a response.</p>" if accusations else ""
+    return f"<h3>Unanswered</h3><ul class='unanswered-list'>{''.join(rows)}</ul>"
 
 
 def _unanswered(accusation: Accusation, k: int, number: int) -> str:
@@ -360,14 +410,23 @@ def _unanswered(accusation: Accusation, k: int, number: int) -> str:
     return f"<li id='{number}-u{k}'>{link} <small>{escape(who)}</small> {escape(accusation.text)}</li>"
 
 
-def _legend() -> str:
+_CAUTION = (
+    "<p>It judges wording, not truth. Pairs and stances are guesses of a model: read the passage. An accusation shown as "
+    "unanswered may have been answered elsewhere.</p>"
+)
+_KEYS = (
+    "<p class='keys'>Keys: <kbd>Tab</kbd> moves between marks, <kbd>Enter</kbd> goes to the other side of a pair, "
+    "<kbd>j</kbd> / <kbd>k</kbd> next and previous response, <kbd>u</kbd> next unanswered accusation, <kbd>l</kbd> lines "
+    "on or off.</p>"
+)
+_MARKS = (
+    "<li><span class='mark charge'>accusation</span> a charge; <span class='mark charge unanswered'>dashed</span> where no "
+    "response was found</li>"
+)
+
+
+def _legend(marks: str = "", keys: str = "") -> str:
+    """What the colours mean; for a page with marked text also what the marks and keys do."""
     rows = "".join(f"<li>{_chip(str(label))} {escape(DEFINITIONS[Label(label)])}</li>" for label in LABELS)
-    return (
-        "<footer><h2>Legend</h2><ul>"
-        "<li><span class='mark charge'>accusation</span> a charge; "
-        f"<span class='mark charge unanswered'>dashed</span> where no response was found</li>{rows}"
-        f"<li>{_chip(NONE)} a reply that carries none of the four</li></ul>"
-        "<p class='keys'>Keys: <kbd>Tab</kbd> moves between marks, <kbd>Enter</kbd> goes to the other side of "
-        "a pair, <kbd>j</kbd> / <kbd>k</kbd> next and previous response, <kbd>u</kbd> next unanswered "
-        "accusation, <kbd>l</kbd> lines on or off.</p></footer>"
-    )
+    none = f"<li>{_chip(NONE)} a reply that carries none of the four</li>"
+    return f"<footer><h2>Legend</h2><ul>{marks}{rows}{none}</ul>{keys}{_CAUTION}</footer>"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date as Day
 from typing import Any
 
+from stance.errors import InputError
 from stance.labels import NONE
 from stance.pairing.names import keys
-from stance.records import Ledger, LedgerItem
+from stance.records import Document, Ledger, LedgerItem
 
 _COMMON_LIST = """
     that this with from have been were they their will would about said which there what when also after over
@@ -48,7 +50,7 @@ class Thread:
     """One actor and one accusation, over time.
 
     Attributes:
-        actor: Who is charged and answers, in the fullest form found.
+        actor: Who is charged and answers, in the form found most often; of equals, the longest.
         accusation: The fullest statement of the charge.
         positions: Their replies, oldest first.
     """
@@ -111,42 +113,80 @@ def timeline(ledgers: Iterable[Ledger], *, similarity: float = 0.2) -> Timeline:
     """Follow each actor's answers to each accusation through dated documents.
 
     Args:
-        ledgers: From ``stance.analyze``, in any order; documents without a date come first.
+        ledgers: From ``stance.analyze``, in any order; documents without a date come first. A date begins with
+            YYYY-MM-DD; a time may follow.
         similarity: Two charges against one actor are one accusation where they share at least this part of their words
-            (0 to 1, of the shorter one). Lower joins more.
+            (0 to 1, of the shorter one), or every word. Lower joins more.
 
     Returns:
         The threads, those in which the stance changes first.
+
+    Raises:
+        InputError: A document's date has another form.
     """
-    entries = sorted(
-        ((ledger.document.date, ledger.document.id, i, item) for ledger in ledgers for i, item in enumerate(ledger)),
-        key=lambda entry: entry[:3],
-    )
-    threads: list[list[tuple[str, str, LedgerItem]]] = []
-    for date, document_id, _, item in entries:
-        home = next((t for t in threads if _belongs(item, t, similarity)), None)
-        if home is None:
-            threads.append(home := [])
-        home.append((date, document_id, item))
+    dated = sorted(((_day(ledger.document), ledger) for ledger in ledgers), key=lambda entry: entry[0])
+    threads: list[list[_Charge]] = []
+    for _, ledger in dated:
+        for item in ledger:
+            charge = _charge(ledger.document, item)
+            home = next((t for t in threads if _belongs(charge, t, similarity)), None)
+            if home is None:
+                threads.append(home := [])
+            home.append(charge)
     made = [_thread(t) for t in threads]
     return Timeline(threads=tuple(sorted(made, key=lambda t: (not t.moved, -len(t.positions)))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """A judged pair, and what it is compared by."""
+
+    document: Document
+    item: LedgerItem
+    actor: frozenset[str]  # who is charged and answers, by every key of their names
+    names: frozenset[str]  # the stems of the names of both sides
+    words: frozenset[str]  # the stems of the charge's words
+
+
+def _charge(document: Document, item: LedgerItem) -> _Charge:
+    actor = keys(_actor(item)) | keys(item.pair.accused)
+    return _Charge(
+        document=document,
+        item=item,
+        actor=frozenset(actor),
+        names=frozenset(_stems(actor | keys(item.pair.accuser))),
+        words=frozenset(_words(item.pair.accusation)),
+    )
+
+
+def _day(document: Document) -> tuple[Day, str, str]:
+    """Where a document stands in time: by its day, then by the time that may follow, then by its id."""
+    if not document.date.strip():
+        return (Day.min, "", document.id)
+    try:
+        day = Day.fromisoformat(document.date[:10])
+    except ValueError:
+        raise InputError(
+            f"document {document.id or document.title!r} is dated {document.date!r}; "
+            "give Document(date=...) as YYYY-MM-DD, such as '2031-05-02', or leave it empty"
+        ) from None
+    return (day, document.date[10:], document.id)
 
 
 def _actor(item: LedgerItem) -> str:
     return item.pair.responder or item.pair.accused
 
 
-def _belongs(item: LedgerItem, thread: Sequence[tuple[str, str, LedgerItem]], similarity: float) -> bool:
-    """The same actor answers, and the charges share words; within one document, the same charge also counts."""
-    actor, words = keys(_actor(item)) | keys(item.pair.accused), _words(item.pair.accusation)
-    for _, _, other in thread:
-        known = keys(_actor(other)) | keys(other.pair.accused)
-        if not actor & known:
+def _belongs(charge: _Charge, thread: Sequence[_Charge], similarity: float) -> bool:
+    """The same actor answers, and the charges are the same word for word or share enough words."""
+    for other in thread:
+        if not charge.actor & other.actor:
             continue
-        theirs = _words(other.pair.accusation)
+        if charge.item.pair.accusation == other.item.pair.accusation:
+            return True
         # those who charge and answer are named in every charge between them: their names tell nothing
-        names = _stems(actor | known | keys(item.pair.accuser) | keys(other.pair.accuser))
-        mine, theirs = words - names, theirs - names
+        names = charge.names | other.names
+        mine, theirs = charge.words - names, other.words - names
         if len(mine & theirs) >= similarity * max(2, min(len(mine), len(theirs))):
             return True
     return False
@@ -161,24 +201,25 @@ def _words(text: str) -> set[str]:
     return {word[:6] for word in found if len(word) > 3 and word not in _COMMON}
 
 
-def _thread(entries: Sequence[tuple[str, str, LedgerItem]]) -> Thread:
-    actors = [_actor(item) for _, _, item in entries]
+def _thread(charges: Sequence[_Charge]) -> Thread:
+    actors = [_actor(charge.item) for charge in charges]
     return Thread(
         actor=max(actors, key=lambda name: (actors.count(name), len(name))),
-        accusation=max((item.pair.accusation for _, _, item in entries), key=len),
-        positions=tuple(
-            Position(
-                date=date,
-                document_id=document_id,
-                stance=str(item.prediction.label or NONE),
-                confidence=item.prediction.confidence,
-                accusation=item.pair.accusation,
-                response=item.pair.response,
-                responder=item.pair.responder,
-                accuser=item.pair.accuser,
-            )
-            for date, document_id, item in entries
-        ),
+        accusation=max((charge.item.pair.accusation for charge in charges), key=len),
+        positions=tuple(_position(charge.document, charge.item) for charge in charges),
+    )
+
+
+def _position(document: Document, item: LedgerItem) -> Position:
+    return Position(
+        date=document.date,
+        document_id=document.id,
+        stance=str(item.prediction.label or NONE),
+        confidence=item.prediction.confidence,
+        accusation=item.pair.accusation,
+        response=item.pair.response,
+        responder=item.pair.responder,
+        accuser=item.pair.accuser,
     )
 
 

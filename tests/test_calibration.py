@@ -106,10 +106,18 @@ def test_the_fitted_temperature_is_the_best_on_a_fine_grid():
     logits, gold, _ = held_out(sharpness=3.0)
 
     def loss(t):
-        return -np.log(calibration.softmax(logits / t)[np.arange(len(gold)), gold]).mean()
+        fit = -np.log(calibration.softmax(logits / t)[np.arange(len(gold)), gold]).mean()
+        return fit + np.log(t) ** 2 / (2 * len(gold))
 
     fitted = calibration.fit_temperature(logits, gold)
     assert loss(fitted) <= min(loss(t) for t in np.geomspace(0.1, 15, 300)) + 1e-6
+
+
+def test_a_few_pairs_that_are_all_right_do_not_make_everything_sure():
+    logits = np.eye(3, dtype=np.float32)[np.arange(24) % 3] * 2
+    fitted = calibration.fit_temperature(logits, np.arange(24) % 3)
+    assert 0.2 < fitted < 1
+    assert calibration.softmax(logits / fitted).max() < 0.9999
 
 
 def test_the_fitted_presence_is_that_of_a_reference():

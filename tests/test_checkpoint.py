@@ -68,6 +68,8 @@ def test_the_digest_follows_what_decides_a_prediction_and_nothing_else(tiny_fold
     warmer = replace(settings.calibration, temperature=2.0)
     assert replace(settings, calibration=warmer).digest != settings.digest
     assert replace(settings, files={**settings.files, "model.onnx": "0"}).digest != settings.digest
+    assert replace(settings, max_tokens=128).digest != settings.digest
+    assert replace(settings, max_accusation_tokens=25).digest != settings.digest
 
 
 # Damage

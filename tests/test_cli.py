@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import stance
-from stance.cli import app
+from stance.cli import _friendly, app
+from stance.records import Document, Ledger
 
 ROOT = Path(__file__).parent.parent
 PAIR = ("word1 word2", "word3 word4")
@@ -82,6 +84,51 @@ def test_a_table_that_cannot_be_scored_is_one_line_of_error(run, tmp_path, text)
     result = run("evaluate", str(table), code=2)
     assert result.stderr.startswith("stance: ")
     assert "Traceback" not in result.output
+
+
+def test_a_forgotten_output_does_not_replace_the_last_input(run, tmp_path):
+    names = [tmp_path / f"{name}.csv" for name in "abc"]
+    for path in names:
+        path.write_text("accusation,response\nword1,word2\n")
+    result = run("score", *map(str, names), code=2)
+    assert "c.csv exists and was not written by stance; name the table to write last" in result.stderr
+    assert names[2].read_text() == "accusation,response\nword1,word2\n"
+    for _ in range(2):  # an output of ours may be replaced
+        run("score", *map(str, names), str(tmp_path / "out.csv"), "--quiet")
+
+
+def test_an_error_of_a_file_is_one_line_too(run, tmp_path):
+    result = run("score", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), code=2)
+    assert result.stderr.startswith("stance: no file")
+
+    @_friendly
+    def broken():
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    with pytest.raises(typer.Exit) as caught:
+        broken()
+    assert caught.value.exit_code == 2
+
+
+def test_analyze_looks_for_the_folders_first_and_writes_ledger_by_ledger(run, tmp_path, monkeypatch):
+    for option in ("--html", "--jsonl"):
+        result = run("analyze", "in", option, str(tmp_path / "nowhere" / "out"), code=2)
+        assert f"stance: no folder {tmp_path / 'nowhere'} to write out to" in result.stderr
+    path, seen = tmp_path / "out.jsonl", []
+
+    def ledgers(source, **options):
+        for name in "abc":
+            seen.append(path.exists())
+            yield Ledger(document=Document(text="t", id=name))
+
+    monkeypatch.setattr("stance.ledgers.analyze", ledgers)
+    monkeypatch.setattr("stance.reports.ledger_table", lambda ledger: f"table {ledger.document.id}")
+    monkeypatch.setattr("stance.reports.ledger_lines", lambda ledgers: [each.document.id for each in ledgers])
+    monkeypatch.setattr("stance.reports.ledger_page", lambda ledgers: f"{len(ledgers)} ledgers")
+    result = run("analyze", "in", "--jsonl", str(path), "--html", str(tmp_path / "out.html"))
+    assert path.read_text() == "a\nb\nc\n" and all(seen)
+    assert (tmp_path / "out.html").read_text() == "3 ledgers"
+    assert result.stdout.split("\n")[:3] == ["table a", "table b", "table c"]
 
 
 def test_info_says_what_is_served(run, tiny, tiny_folder):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tiny_checkpoint import tiny_pairs
 from stance import distributed
 from stance.classifier import StanceClassifier
 from stance.distributed import classify_dataset, classify_parquet, score_partitions, spark_schema
-from stance.errors import MissingExtraError
+from stance.errors import InputError, MissingExtraError
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
@@ -101,6 +102,27 @@ def test_parquet_goes_in_and_out(ray: Any, folder: Path, tmp_path: Path) -> None
     assert rows[0]["truncated"] is False and len(rows[0]) == 3 + 15
 
 
+@pytest.mark.parametrize("uri", [False, True])
+def test_a_folder_that_holds_something_is_refused_before_any_work(
+    uri: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    dataset = SimpleNamespace(write_parquet=written.append)
+    monkeypatch.setattr(distributed, "classify_dataset", lambda ds, **options: dataset)
+    monkeypatch.setattr(distributed, "_ray", lambda: SimpleNamespace(data=SimpleNamespace(read_parquet=str)))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.parquet").touch()
+    name = (lambda path: path.as_uri()) if uri else str
+    for free in ("new", "empty"):
+        classify_parquet("in", name(tmp_path / free))
+    with pytest.raises(InputError, match=r"full is not empty.*name a new folder"):
+        classify_parquet("in", name(tmp_path / "full"))
+    with pytest.raises(InputError, match="is a file; name a new folder"):
+        classify_parquet("in", name(tmp_path / "full" / "a.parquet"))
+    assert written == [name(tmp_path / "new"), name(tmp_path / "empty")]
+
+
 def test_a_spark_function_scores_partition_after_partition(folder: Path) -> None:
     frame = table(30).to_pandas()
     scored = pd.concat(score_partitions(model=str(folder))(iter([frame[:10], frame[10:10], frame[10:]])))
@@ -122,5 +144,5 @@ def test_a_spark_schema_is_extended_in_the_order_of_the_columns(folder: Path) ->
 
 def test_a_missing_ray_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stance.distributed.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"stance-pairs\[ray\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .\.\[ray\]"):
         classify_dataset(None)

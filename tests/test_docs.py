@@ -91,8 +91,9 @@ def test_the_cost_follows_from_the_measured_rates(
         "tokens_per_pair": 70.0,
         "contenders": {"stance": {"pairs_s": 1000.0}},
         "growth": [
-            {"rows": 1000, "us_per_row": 1.0, "peak_mb": 1.0},
-            {"rows": 9000, "us_per_row": 2000.0, "peak_mb": 200.0},
+            {"rows": 1000, "network": True, "us_per_row": 1.0, "peak_mb": 1.0},
+            {"rows": 9000, "network": True, "us_per_row": 2000.0, "peak_mb": 200.0},
+            {"rows": 10**6, "network": False, "us_per_row": 9.0, "peak_mb": 1.0},
         ],
     }
     monkeypatch.setattr(hooks, "RESULTS", tmp_path / "results.json")
@@ -101,7 +102,7 @@ def test_the_cost_follows_from_the_measured_rates(
     text = hooks.cost(price=0.1)
     assert "| stance, a file of 9,000 rows | 500 | 556 | 24 | 111 |" in text  # 1e9 / 500 / 3600; x 2 x 0.1
     assert "| stance, pairs in memory | 1,000 | 278 | 12 | 56 |" in text
-    assert "Some CPU" in text and "200 MB" in text
+    assert "Some CPU" in text and "200 MB" in text and "1,000,000 rows" not in text
 
 
 def test_every_command_and_the_card_are_in_the_manual(hooks: ModuleType) -> None:

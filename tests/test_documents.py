@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from stance import ledgers
 from stance.documents import read_document, read_folder
-from stance.errors import DocumentError
+from stance.errors import DocumentError, MissingExtraError
 from stance.records import Document
 
 PAGE = """<!doctype html><html lang="en-GB"><head><title>Berg denies it</title>
@@ -148,3 +151,114 @@ def test_one_bad_file_in_a_folder_is_reported_and_the_rest_is_read(tmp_path: Pat
 def test_a_folder_without_documents_is_named(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="holds no document"):
         read_folder(tmp_path, report=lambda *_: None)
+
+
+def _page(body: str, folder: Path) -> str:
+    path = folder / "page.html"
+    path.write_text(f"<html><body>{body}</body></html>", encoding="utf-8")
+    return read_document(path).text
+
+
+CARD = "<article>Read next: the bridge.</article>"
+STORY = "Nordia accused Sudland of moving tanks, and Sudland denied it. " * 8
+
+
+def test_the_article_with_the_most_text_is_the_story(tmp_path: Path) -> None:
+    assert _page(f"{CARD}<article><p>{STORY}</p></article>", tmp_path) == STORY.strip()
+
+
+def test_a_card_of_another_story_does_not_replace_one_that_stands_in_no_article(tmp_path: Path) -> None:
+    assert STORY.strip() in _page(f"{CARD}<div>{STORY}</div>", tmp_path)
+
+
+def test_a_form_around_the_page_stays_and_a_form_that_asks_goes(tmp_path: Path) -> None:
+    found = _page(f"<form><form>Sign up</form></form><form><p>{STORY}</p></form><form>Search here</form>", tmp_path)
+    assert found == STORY.strip()
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.md"])
+def test_a_file_out_of_which_no_text_comes_is_named(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("<nav>Home</nav>" if name == "a.html" else "```\ncode\n```\n")
+    with pytest.raises(DocumentError, match=f"{name} holds no text"):
+        read_document(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<p>Nordia accused <b>Sudland</b></p>It denied.", "Nordia accused Sudland\nIt denied."),
+        ("<div>One <i>and</i> <a><b>two</b></a>.<p>Three.</p>Four.</div>", "One and two.\nThree.\nFour."),
+        ("<div>One.<br>Two.<p></p>Three.</div>", "One.\nTwo.\nThree."),
+        ("<table><tr><td>One</td><td>two</td></tr></table>", "One\ntwo"),
+    ],
+)
+def test_what_stands_in_two_blocks_is_never_glued(body: str, text: str, tmp_path: Path) -> None:
+    assert _page(body, tmp_path) == text
+
+
+@pytest.mark.parametrize("name", ["option", "dt", "dd", "th", "source", "wbr", "col"])
+def test_elements_that_need_no_end_do_not_count_as_depth(name: str, tmp_path: Path) -> None:
+    opened = f"<{name}>" * 500
+    assert _page(f"{opened}<ul><li>One</li><li>Two</li></ul>", tmp_path) == "One\nTwo"
+
+
+def test_a_script_in_the_depths_stays_a_script(tmp_path: Path) -> None:
+    found = _page("<div>" * 500 + "<script>var secret = 1;</script>Nordia lied.", tmp_path)
+    assert found == "Nordia lied."
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.md", "[" * 200_000 + "."),
+        ("b.md", "*a *b " * 30_000),
+        ("c.md", "```a\nword\n" * 15_000),
+        ("d.md", "# a" + " " * 60_000 + "b"),
+        ("e.html", "<p>" + "<b>x</b>" * 3_000 + "</p>"),
+    ],
+)
+def test_a_long_file_of_marks_is_read_in_seconds(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    start = time.process_time()
+    assert read_document(path).text
+    assert time.process_time() - start < 10
+
+
+def test_markdown_may_break_the_line_within_a_link_and_nest_its_marks(tmp_path: Path) -> None:
+    path = tmp_path / "note.md"
+    path.write_text("## Berg ##\n# Why #\n**Nordia *did* it**, [says\nBerg](http://x). `a` [![alt](i.png)](http://y)\n")
+    found = read_document(path)
+    assert found.title == "Why"
+    assert found.text.endswith("Nordia did it, says\nBerg. a ")
+
+
+def test_an_encoding_is_told_by_the_bytes_that_are_not_ascii_however_late_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "late.txt"
+    words = "Nordia accused Sudland of lying. " * 7_000 + "„Das ist falsch“, sagte Jörg Müller – kein Wort sei wahr."
+    path.write_bytes(words.encode("cp1252"))
+    assert read_document(path).text == words
+
+
+def test_a_date_in_words_is_not_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<meta name='date' content='2 September 2031'><p>Nordia lied.</p>")
+    assert read_document(path).date == "2 September 2031"
+
+
+def test_a_kind_of_file_that_nothing_installed_reads_is_reported_and_the_next_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(source: str) -> Document:
+        if source == "bad":
+            raise MissingExtraError("pypdf", "documents", "reading bad.pdf")
+        return Document(text=source)
+
+    monkeypatch.setattr(ledgers, "read_document", read)
+    monkeypatch.setattr(ledgers, "open_model", lambda model: model)
+    monkeypatch.setattr(ledgers, "_ledger", lambda document, model: SimpleNamespace(document=document))
+    trouble: list[str] = []
+    found = list(ledgers.analyze(["one", "bad", "two"], report=lambda source, error: trouble.append(str(error))))
+    assert [ledger.document.text for ledger in found] == ["one", "two"]
+    assert len(trouble) == 1 and "pypdf" in trouble[0]

@@ -54,4 +54,4 @@ def test_a_pair_error_tells_its_position_only_where_there_is_one():
 def test_a_missing_package_is_named_with_its_purpose_and_the_command_that_brings_it():
     message = str(MissingExtraError("torch", "train", "backend='torch'"))
     assert "backend='torch' needs 'torch'" in message
-    assert "pip install 'stance-pairs[train]'" in message
+    assert "pip install '.[train]'" in message

@@ -4,6 +4,7 @@ import json
 import pickle
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,10 @@ def test_labels_may_be_numbers_or_any_names(toy):
     [
         (X[:3], ["a", "b"], InputError, "3 pairs and y 2 labels"),
         (X[:2], ["a", "a"], InputError, "1 class: 'a'"),
-        (X[:2], ["a", None], InputError, "write 'none'"),
+        (X[:2], ["a", None], InputError, "y holds None at position 1; .* write 'none'"),
+        (X[:3], ["a", "b", float("nan")], InputError, "y holds nan at position 2"),
+        (X[:3], np.array(["a", np.float64("nan"), "b"], dtype=object), InputError, "y holds .*nan.* at position 1"),
+        (X[:3], [1.0, 2.0, float("nan")], InputError, "y holds nan at position 2"),
         (X[:2], None, InputError, "y is None"),
         ([], [], InputError, "no pairs"),
         ([("a", "b"), ("a", "")], ["a", "b"], PairError, "pair 1: the response is blank"),
@@ -130,6 +134,15 @@ def test_what_cannot_be_learnt_from_is_refused(toy, x, y, error, message):
         StanceEstimator(model=toy).fit(x, y)
 
 
+def test_a_label_that_pandas_calls_missing_is_no_class(toy):
+    pandas = pytest.importorskip("pandas")
+    for labels in (pandas.Series(["a", "b", pandas.NA], dtype="string"), pandas.Series(["a", "b", None])):
+        with pytest.raises(InputError, match="at position 2; leave the pair out"):
+            StanceEstimator(model=toy).fit(X[:3], labels)
+        with pytest.raises(InputError, match="at position 2; leave the pair out"):
+            StanceEstimator(model=toy).fit(X[:3], labels.astype("category"))
+
+
 def test_wrong_settings_and_wrong_frames_are_refused(toy):
     pandas = pytest.importorskip("pandas")
     with pytest.raises(InputError, match="no method 'magic'; choose from head, fine_tune"):
@@ -138,25 +151,63 @@ def test_wrong_settings_and_wrong_frames_are_refused(toy):
         StanceEstimator(model=toy).fit(pandas.DataFrame({"accusation": ["a"]}), ["b"])
 
 
-def test_fine_tuning_is_handed_pairs_with_documents_and_its_checkpoint_judges(toy, monkeypatch):
+@pytest.fixture
+def handed(toy, monkeypatch):
+    """What ``fine_tune`` is handed by the estimator; nothing is trained, and the toy judges in its place."""
     handed = {}
 
     def fine_tune(pairs, *, output, base="default", **options):
         handed.update(pairs=list(pairs), output=Path(output), base=base, options=options)
 
     module = types.ModuleType("stance.finetuning")
-    module.fine_tune = fine_tune
+    module.fine_tune, module.Recipe, module.CONTINUED = fine_tune, Training, Training(epochs=4)
     monkeypatch.setitem(sys.modules, "stance.finetuning", module)
     monkeypatch.setattr("stance.finetuning", module, raising=False)
     monkeypatch.setattr("stance.estimator.open_model", lambda model: toy)
-    estimator = StanceEstimator("fine_tune", model="some/base", options={"epochs": 1}).fit(X, Y, groups=DOCUMENTS)
-    assert handed["base"] == "some/base" and handed["options"] == {"epochs": 1}
+    return handed
+
+
+@dataclass(frozen=True)
+class Training:
+    epochs: int = 9
+    seed: int = 0
+
+
+def test_fine_tuning_is_handed_pairs_with_documents_and_its_checkpoint_judges(handed):
+    estimator = StanceEstimator("fine_tune", model="some/base", options={"replay": 1}).fit(X, Y, groups=DOCUMENTS)
+    assert handed["base"] == "some/base" and handed["options"] == {"replay": 1, "recipe": Training()}
     assert [p.document_id for p in handed["pairs"]] == [str(d) for d in DOCUMENTS]
     assert [p.label for p in handed["pairs"]] == [p.label for p in PAIRS]
     assert handed["output"].parent.is_dir()
     assert (estimator.predict(X) == Y).mean() > 0.95 and estimator.predict_proba(X).shape == (100, 5)
     with pytest.raises(InputError, match="100 pairs and 3 groups"):
         StanceEstimator("fine_tune", model="some/base").fit(X, Y, groups=[1, 2, 3])
+
+
+def test_the_random_state_reaches_the_recipe_of_fine_tuning(handed):
+    own = {"recipe": Training(epochs=2, seed=3)}
+    for model, options, state, recipe in [
+        ("some/base", None, 7, Training(epochs=9, seed=7)),
+        ("default", None, 7, Training(epochs=4, seed=7)),
+        ("default", own, np.int64(7), Training(epochs=2, seed=7)),
+        ("default", own, None, Training(epochs=2, seed=3)),
+        ("default", None, None, None),
+    ]:
+        StanceEstimator("fine_tune", model=model, options=options, random_state=state).fit(X, Y)
+        assert handed["options"].get("recipe") == recipe
+    assert own == {"recipe": Training(epochs=2, seed=3)}
+
+
+def test_a_fit_by_one_method_leaves_nothing_of_the_other_to_judge(handed, toy):
+    estimator = StanceEstimator(model=toy).fit(X, Y)
+    estimator.set_params(method="fine_tune", model="some/base").fit(X, Y)
+    assert not hasattr(estimator, "head_") and hasattr(estimator, "checkpoint_")
+    estimator.set_params(method="head", model=toy).fit(X, Y)
+    assert hasattr(estimator, "head_") and not hasattr(estimator, "checkpoint_")
+    with pytest.raises(InputError):
+        estimator.fit(X[:1], Y[:1])
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
 
 
 # scikit-learn's own checks feed numbers. Given texts that spell those numbers, the estimator must pass them.

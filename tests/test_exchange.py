@@ -1,6 +1,7 @@
 """Labelled pairs in and out."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -138,6 +139,46 @@ def test_columns_may_have_other_names():
     assert read_labelled(rows, columns=names)[0].document_id == "7"
 
 
+def test_every_column_that_is_named_must_be_there_in_some_row():
+    rows = [{"accusation": "a", "response": "b", "label": "denial"}] * 150
+    with pytest.raises(ColumnError, match="no column 'readr'"):
+        read_labelled(rows, columns={"annotator": "readr"})
+    with pytest.raises(ColumnError, match="no column 'y'"):
+        read_labelled([{**row, "labels": "denial"} for row in rows], columns={"label": "y"})
+    with pytest.raises(ColumnError, match="columns= has 'anotator'; the names used here are accusation"):
+        read_labelled(rows, columns={"anotator": "reader"})
+    late = [*rows, {**rows[0], "reader": "anna"}]
+    assert read_labelled(late, columns={"annotator": "reader"})[-1].annotator == "anna"
+    assert read_pairs(rows, columns={"label": "y"})[0].accusation == "a"  # which read_pairs does not read
+
+
+def test_columns_may_differ_in_case_and_white_space_where_one_fits(tmp_path):
+    (tmp_path / "t.csv").write_text("Accusation, Response , Label,ANNOTATOR\na,b,denial,anna\n")
+    (pair,) = read_labelled(tmp_path / "t.csv")
+    assert (pair.accusation, pair.response, pair.label, pair.annotator) == ("a", "b", "denial", "anna")
+    assert read_pairs(tmp_path / "t.csv")[0].response == "b"
+    with pytest.raises(ColumnError, match="no column 'label'"):
+        read_labelled([{"accusation": "a", "response": "b", "Label": "denial", "LABEL": "none"}])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("accusation,response,label,label\na,b,denial,none\n")
+    with pytest.raises(ColumnError, match="more than one column called 'label'"):
+        read_labelled(tmp_path / "t.csv")
+
+
+def test_a_table_with_an_index_that_has_no_name_is_read_and_so_are_long_texts(tmp_path):
+    long = "word " * 40_000
+    (tmp_path / "t.csv").write_text(f",accusation,response,label\n0,a,{long},denial\n")
+    assert read_labelled(tmp_path / "t.csv")[0].response == long
+
+
+def test_labels_that_are_no_list_are_a_problem_of_their_row():
+    rows = [{"accusation": "a", "response": "b", "label": "denial", "labels": labels} for labels in (3, {"denial": 1})]
+    with pytest.raises(InputError, match=r"2 problems(.|\n)*row 1: labels holds 3, not a list of names"):
+        read_labelled(rows)
+
+
 def test_other_label_sets_are_allowed_when_named():
     rows = [{"accusation": "a", "response": "b", "label": "support"}]
     with pytest.raises(InputError, match="'support' is not a label; the labels are denial"):
@@ -203,6 +244,40 @@ def test_a_label_studio_export_as_the_tool_writes_it_is_read(tmp_path):
     task["annotations"][0]["result"][0]["value"]["choices"] = ["refusal"]
     with pytest.raises(InputError, match="task 12, annotation 1: 'refusal' is not a label"):
         from_label_studio([task])
+
+
+def test_an_annotation_without_an_answer_is_no_verdict():
+    task = {"data": {"accusation": "a", "response": "b"}, "annotations": [{"result": []}]}
+    with pytest.raises(InputError, match="task 1, annotation 1: the label is missing"):
+        from_label_studio([task])
+    other = {"from_name": "sentiment", "value": {"choices": ["denial"]}}
+    with pytest.raises(InputError, match="the label is missing"):
+        from_label_studio([{**task, "annotations": [{"result": [other]}]}])
+    record = {"fields": task["data"], "responses": {"sentiment": [{"user_id": "u", "value": "denial"}]}}
+    with pytest.raises(InputError, match="user u: the label is missing"):
+        from_argilla([record])
+
+
+def test_none_beside_a_stance_is_a_contradiction():
+    results = [
+        {"from_name": "stances", "value": {"choices": ["none", "denial"]}},
+        {"from_name": "primary", "value": {"choices": ["denial"]}},
+    ]
+    task = {"data": {"accusation": "a", "response": "b"}, "annotations": [{"result": results}]}
+    with pytest.raises(InputError, match="labels holds 'none' beside stances"):
+        from_label_studio([task])
+
+
+@pytest.mark.parametrize("field", [{"weight": 0.25}, {"source": "other"}, {"twin": "t-2"}, {"accuser": "the mayor"}])
+@pytest.mark.parametrize(
+    ("out", "back"),
+    [(to_label_studio, from_label_studio), (to_argilla, from_argilla)],
+    ids=["label-studio", "argilla"],
+)
+def test_votes_on_one_pair_keep_what_they_differ_in(out, back, field):
+    votes = [VOTES[0], replace(VOTES[1], **field)]
+    assert back(out(votes)) == votes
+    assert len({record.get("id", number) for number, record in enumerate(out(votes))}) == 2
 
 
 def test_the_label_studio_interface_offers_every_label_and_none():

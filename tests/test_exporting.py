@@ -19,7 +19,8 @@ pytest.importorskip("onnx")
 from toy_model import toy_pairs  # noqa: E402
 
 from stance import exporting  # noqa: E402
-from stance.exporting import export, model_from_graph, write_graph, write_tokenizer  # noqa: E402
+from stance.backends.graph_weights import model_from_graph  # noqa: E402
+from stance.exporting import export, write_graph, write_tokenizer  # noqa: E402
 
 DATA = Path(__file__).parent.parent / "data"
 OUTCOMES = [*map(str, LABELS), "none"]

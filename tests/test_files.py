@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_checkpoint import tiny_pairs
@@ -240,6 +241,74 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path, t
     assert read(tmp_path / "out.jsonl")[0]["response"] == "word2"
 
 
+def test_a_lone_carriage_return_is_quoted(tmp_path: Path, tiny: StanceClassifier) -> None:
+    rows = [{"accusation": "word1", "response": "word2", "note": "a\rb"}]
+    classify_file(write(tmp_path / "in.jsonl", rows), tmp_path / "out.csv", model=tiny)
+    assert read(tmp_path / "out.csv")[0]["note"] == "a\rb"
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path: Path, tiny: StanceClassifier) -> None:
+    rows = [{"accusation": "word1", "response": "word2", "x": float("nan"), "y": [1.5, float("inf")]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    classify_file(tmp_path / "in.parquet", tmp_path / "out.jsonl", model=tiny)
+    (row,) = read(tmp_path / "out.jsonl")
+    assert (row["x"], row["y"]) == (None, [1.5, None])
+
+
+def test_a_header_that_is_not_utf8_is_named(tmp_path: Path, tiny: StanceClassifier) -> None:
+    (tmp_path / "in.csv").write_bytes(b"accusation,response,caf\xe9\nword1,word2,x\n")
+    with pytest.raises(InputError, match=r"in\.csv, line 1: the header is not valid UTF-8 \(byte 0xe9\)"):
+        classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny)
+
+
+def shard(path: Path, numbers: object) -> Path:
+    table = pa.table({"accusation": ["word1", "word2"], "response": ["word3", "word4"], "n": numbers})
+    pq.write_table(table, path)
+    return path
+
+
+def test_parquet_files_of_other_types_are_cast_where_nothing_is_lost(tmp_path: Path, tiny: StanceClassifier) -> None:
+    first = shard(tmp_path / "a.parquet", pa.array([1, 2]))
+    floats = shard(tmp_path / "b.parquet", pa.array([3.0, None]))
+    classify_file([first, floats], tmp_path / "out.parquet", model=tiny)
+    assert pq.read_table(tmp_path / "out.parquet")["n"].to_pylist() == [1, 2, 3, None]
+    for lossy in (pa.array([0.5, 1.0]), pa.array(["007", "8"]), pa.array([[1], []])):
+        other = shard(tmp_path / "c.parquet", lossy)
+        with pytest.raises(ColumnError, match=r"c\.parquet, .*'n' began as int64 and goes on .*write \.jsonl"):
+            classify_file([first, other], tmp_path / "out2.parquet", model=tiny, resume=False)
+
+
+def test_json_lines_and_tables_are_read_together_and_both_are_checked(tmp_path: Path, tiny: StanceClassifier) -> None:
+    lines = write(tmp_path / "a.jsonl", records())
+    table = write(tmp_path / "b.parquet", [{"Accusation": a, "response": b} for a, b in PAIRS])
+    classify_file([lines, table], tmp_path / "out.jsonl", model=tiny)
+    assert [row["label"] for row in read(tmp_path / "out.jsonl")] == [
+        p.label or "none" for p in tiny.classify_pairs(PAIRS)
+    ] * 2
+    with pytest.raises(ColumnError, match=r"b\.parquet, row 0: the keys \['Accusation'\]"):
+        classify_file([lines, table], tmp_path / "out.csv", model=tiny)
+    write(table, [{"claim": a, "response": b} for a, b in PAIRS])
+    with pytest.raises(ColumnError, match=r"no column 'accusation' in .*b\.parquet"):
+        classify_file([lines, table], tmp_path / "out2.jsonl", model=tiny)
+    write(table, [{**row, "label": "x"} for row in records()])
+    with pytest.raises(ColumnError, match=r"b\.parquet already has \['label'\]"):
+        classify_file([lines, table], tmp_path / "out3.jsonl", model=tiny)
+
+
+def test_a_glob_leaves_out_the_output_however_it_is_spelled(
+    tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = records()
+    rows[3]["response"] = ""
+    write(tmp_path / "in.jsonl", rows)
+    for _ in range(2):
+        record = classify_file("*.jsonl", tmp_path / "out.jsonl", model=tiny, on_error="skip")
+        assert record.sources == ("in.jsonl",)
+    with pytest.raises(InputError, match="both read and written"):
+        classify_file("out.jsonl.errors.jsonl", tmp_path / "out.jsonl", model=tiny)
+
+
 def test_abstentions_have_no_label(tmp_path: Path, tiny: StanceClassifier) -> None:
     from dataclasses import replace
 
@@ -289,6 +358,24 @@ def test_a_stream_goes_through_a_pipe(tmp_path: Path, tiny: StanceClassifier) ->
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(row["accusation"], row["response"]) for row in rows] == PAIRS
     assert json.loads(done.stderr)["line"] == 26  # and no progress bar
+
+
+def test_a_stream_may_begin_with_lines_that_cannot_be_read(tmp_path: Path, tiny: StanceClassifier) -> None:
+    import stance.files as files
+
+    lines = tmp_path / "in.jsonl"
+    lines.write_text("no\n" * 5 + json.dumps({"Accusation": "word1", "response": "word2"}) + "\n")
+    form = files.Format("jsonl")
+    reader = files._Reader.__new__(files._Reader)
+    reader._job = SimpleNamespace(sources=("-",), forms=(form,), target="-", skip=True)
+    assert len(list(reader._up_to_columns(files.read_chunks([str(lines)], [form], 2)))) == 3
+    reader._job.skip = False
+    with pytest.raises(PairError, match="line 1: the line is not JSON"):
+        list(reader._up_to_columns(files.read_chunks([str(lines)], [form], 2)))
+    reader._job.skip = True
+    lines.write_text("no\n" * 70)
+    with pytest.raises(InputError, match="first 64 chunks of standard input hold no row"):
+        list(reader._up_to_columns(files.read_chunks([str(lines)], [form], 1)))
 
 
 def test_memory_holds_one_chunk(tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ import pytest
 from tiny_checkpoint import tiny_pairs
 
 from stance.classifier import StanceClassifier
-from stance.errors import InputError, PairError
+from stance.errors import ColumnError, InputError, PairError
 from stance.files import classify_file, journal
+from stance.files.record import versions
 
 ROOT = Path(__file__).parent.parent
 FORMATS = [("csv", "csv"), ("jsonl.gz", "csv.zst"), ("parquet", "parquet")]
@@ -124,7 +125,7 @@ def test_two_crashes_in_one_run_change_no_byte(
     assert record.rows_read == 45 and record.labels == whole.labels
 
 
-def break_off(source: Path, target: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def break_off(source: Path | list[Path], target: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched, pytest.raises(Crash):
         crash_at(12, patched)
         classify_file(source, target, model=tiny, chunk_rows=10)
@@ -183,6 +184,58 @@ def test_a_changed_input_or_checkpoint_does_not_go_on(
         stream.write("46,word1,word2\n")
     with pytest.raises(InputError, match=r"source .*in\.csv was .* resume=False"):
         classify_file(source, target, model=tiny, chunk_rows=10)
+
+
+def test_sources_in_another_order_do_not_go_on(
+    tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, target = [write(tmp_path / "a.csv", 30), write(tmp_path / "b.csv", 30)], tmp_path / "out.csv"
+    break_off(names, target, tiny, monkeypatch)
+    with pytest.raises(InputError, match="sources was"):
+        classify_file(names[::-1], target, model=tiny, chunk_rows=10)
+
+
+def test_another_version_of_a_package_or_another_device_does_not_go_on(
+    tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import stance.files as files
+
+    source, target = write(tmp_path / "in.csv", 45), tmp_path / "out.csv"
+    break_off(source, target, tiny, monkeypatch)
+    with monkeypatch.context() as patched, pytest.raises(InputError, match=r"onnxruntime was '.*' and is '0\.1'"):
+        patched.setattr(files, "versions", lambda: {**versions(), "onnxruntime": "0.1"})
+        classify_file(source, target, model=tiny, chunk_rows=10)
+    monkeypatch.setattr(tiny.backend, "device", "cuda", raising=False)
+    with pytest.raises(InputError, match="device was 'cpu' and is 'cuda'"):
+        classify_file(source, target, model=tiny, chunk_rows=10)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_other_columns_in_a_later_file_are_refused_as_often_as_they_are_tried(
+    suffix: str, tmp_path: Path, tiny: StanceClassifier
+) -> None:
+    first, second = write(tmp_path / f"a.{suffix}", 20), tmp_path / "b.csv"
+    second.write_text("accusation,response\nword1,word2\n")
+    for _ in range(2):
+        with pytest.raises(ColumnError, match=r"b\.csv has the columns"):
+            classify_file([first, second], tmp_path / "out.jsonl", model=tiny, chunk_rows=10)
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_json_lines_that_begin_without_a_row_are_taken_up_too(
+    end: str, tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, bad = tmp_path / "empty.jsonl", tmp_path / "bad.jsonl"
+    empty.touch()
+    bad.write_text("nonsense\n" * 12 + write(tmp_path / "rows.jsonl", 30).read_text())
+    options = {"model": tiny, "chunk_rows": 5, "on_error": "skip"}
+    whole = classify_file([empty, bad], tmp_path / f"whole.{end}", **options)
+    assert (whole.rows_written, whole.rows_bad) == (30, 12)
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        crash_at(14, patched)
+        classify_file([empty, bad], tmp_path / f"out.{end}", **options)
+    record = classify_file([empty, bad], tmp_path / f"out.{end}", **options)
+    assert record.resumed and record.output_sha256 == whole.output_sha256
 
 
 def test_rows_left_out_are_not_forgotten_by_a_stricter_call(

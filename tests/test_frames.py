@@ -91,6 +91,11 @@ def test_columns_can_be_named_and_mistakes_are_explained(tiny: StanceClassifier)
         classify_frame(df.rename(columns={"n": "accusation"}), response="reply", model=tiny)
     with pytest.raises(ColumnError, match=r"already has \['label'\]"):
         classify_frame(df.rename(columns={"n": "label"}), response="reply", model=tiny)
+    levels = pd.DataFrame(columns()).set_axis(
+        pd.MultiIndex.from_product([["accusation", "response", "n"], [1]]), axis=1
+    )
+    with pytest.raises(ColumnError, match="several levels"):
+        classify_frame(levels, model=tiny)
     with pytest.raises(InputError, match="is no DataFrame"):
         classify_frame(columns(), model=tiny)
     with pytest.raises(InputError, match="collect"):

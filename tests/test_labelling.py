@@ -23,9 +23,10 @@ from toy_model import toy_classifier
 
 from stance.errors import InputError
 from stance.exchange import read_labelled
-from stance.labelling import Store
+from stance.labelling import Store, serve
 from stance.labelling.server import LabellingServer
 from stance.labelling.store import Conflict
+from stance.labels import LABELS
 
 ROOT = Path(__file__).parents[1]
 N = 30
@@ -80,6 +81,16 @@ def test_undo_walks_back_through_everything_also_after_a_restart(table):
     assert store.last_change() is None and store.progress() == 0
     with pytest.raises(InputError, match="nothing to undo"):
         store.undo(0, 0)
+
+
+def test_a_journal_from_which_a_damaged_line_was_removed_is_read(table):
+    store = Store(table)
+    store.change(0, 0, ["denial"], done=True)
+    store.change(1, 0, ["denial"], done=True)
+    store.undo(*store.last_change())
+    lines = store.journal.path.read_text().splitlines(keepends=True)
+    store.journal.path.write_text("".join([lines[0], lines[2]]))
+    assert Store(table).last_change() == (0, 1)
 
 
 def test_undo_of_what_another_window_changed_is_refused(table):
@@ -173,6 +184,170 @@ def test_what_the_page_cannot_offer_is_refused(table, tmp_path):
     with pytest.raises(InputError, match="1 to 9 labels"):
         Store(table, labels=[str(i) for i in range(10)])
     assert not store.journal.path.exists()
+
+
+@pytest.mark.parametrize("change", ["the row is removed", "the text is corrected", "a document is named"])
+def test_undo_passes_over_pairs_that_have_left_the_table(table, change):
+    store = Store(table, annotator="anna")
+    store.change(0, 0, ["denial"], done=True)
+    store.change(1, 0, ["acknowledgment"], done=True)
+    store.change(0, 1, [], done=True)
+    store.change(2, 0, ["denial"], done=True)
+    header, *rows = table.read_text().splitlines()
+    rows[2] = {
+        "the row is removed": rows[3],
+        "the text is corrected": rows[2].replace("stream", "well"),
+        "a document is named": rows[2].replace(",d2", ",e2"),
+    }[change]
+    table.write_text("\n".join([header, *rows]) + "\n")
+    store = Store(table, annotator="anna")
+    assert store.astray() == 1 and store.last_change() == (0, 2)
+    assert store.undo(0, 2)[1].labels == ("denial",)
+    assert Store(table, annotator="anna").last_change() == (1, 1)
+    assert store.undo(*store.last_change())[0] == 1
+    assert store.undo(*store.last_change())[1].labels is None
+    assert store.last_change() is None
+    with pytest.raises(InputError, match="the last change was on a pair that is no longer in the table"):
+        store.undo(0, 0)
+
+
+def test_a_file_that_the_page_did_not_write_is_not_overwritten(table):
+    own = table.with_name("pairs.labelled.csv")
+    own.write_text("the work of a month")
+    with pytest.raises(
+        InputError, match=r"no pairs.labelled.votes.jsonl .* another output, such as pairs.labelled-2.csv"
+    ):
+        Store(table)
+    assert own.read_text() == "the work of a month"
+    store = Store(table, output=table.with_name("pairs.labelled-2.csv"))
+    store.export()
+    assert Store(table, output=store.output).progress() == 0  # its own, though there are no votes
+
+
+def test_the_table_before_is_kept_where_it_differs(table):
+    store = Store(table)
+    kept = table.with_name("pairs.labelled.csv.bak")
+    store.change(0, 0, ["denial"], done=True)
+    first = store.export().read_bytes()
+    assert store.export().read_bytes() == first and not kept.exists()
+    store.change(1, 0, [], done=True)
+    second = store.export().read_bytes()
+    assert kept.read_bytes() == first
+    assert store.export().read_bytes() == second and kept.read_bytes() == first
+    assert {path.name for path in table.parent.iterdir() if path.suffix != ".lock"} == {
+        *("pairs.csv", "pairs.labelled.csv", "pairs.labelled.csv.bak", "pairs.labelled.votes.jsonl")
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["yes", "none"], "hold 'none', which the page always offers"),
+        (["yes", " "], r"\[' '\] cannot be labels"),
+        (["yes", "no "], r"\['no '\] cannot be labels"),
+        (["yes", "no|never"], r"\['no\|never'\] cannot be labels"),
+        (["yes", "no", "yes"], "hold yes more than once"),
+        ([], "1 to 9 labels, not 0"),
+    ],
+)
+def test_a_set_of_labels_that_cannot_be_kept_apart_is_refused(table, labels, message):
+    with pytest.raises(InputError, match=message):
+        Store(table, labels=labels)
+
+
+@pytest.mark.parametrize("ask", [Store.progress, Store.agreement, Store.last_change, Store.unfinished, Store.astray])
+def test_nothing_is_counted_while_a_vote_is_being_taken_in(table, ask):
+    store = Store(table)
+    asking = threading.Thread(target=ask, args=(store,), daemon=True)
+    with store._lock:
+        asking.start()
+        asking.join(0.1)
+        assert asking.is_alive()
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def test_agreement_is_counted_while_others_vote(table):
+    store, ben = Store(table, annotator="anna"), Store(table, annotator="ben")
+    for i in range(N):
+        ben.change(i, 0, ["denial"], done=True)
+    for i in range(N):
+        store.change(i, 0, ["denial"], done=True)
+    event = store._event("vote", 0, store.vote(0))
+    stop, failures = threading.Event(), []
+
+    def count():
+        try:
+            while not stop.is_set():
+                assert store.agreement()["n"] == store.progress() == N
+        except BaseException as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    counter = threading.Thread(target=count)
+    try:
+        counter.start()
+        for i in range(1000):
+            with store._lock:
+                store._apply({**event, "item": store.keys[i % N]})
+    finally:
+        stop.set()
+        counter.join(10)
+        sys.setswitchinterval(interval)
+    assert failures == []
+
+
+# The command and what it prints
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """A server that is stopped as soon as it runs."""
+    monkeypatch.setattr(LabellingServer, "run", lambda self: self._socket.close())
+
+
+def test_serve_says_what_has_left_the_table_and_what_is_not_finished(table, capsys, stopped):
+    store = Store(table, annotator="anna")
+    store.change(0, 0, ["denial"], done=True)
+    store.change(1, 0, ["denial"], done=False)
+    store.change(2, 0, None, done=False)
+    serve(table, annotator="anna", open_browser=False)
+    printed = capsys.readouterr().out
+    assert "not in" not in printed.split("Ctrl-C ends it")[0]
+    assert "Pairs that anna marked and did not finish: 1. They are not in pairs.labelled.csv" in printed
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[2:]]) + "\n")
+    serve(table, annotator="anna", open_browser=False)
+    printed = capsys.readouterr().out
+    assert f"Votes in pairs.labelled.votes.jsonl on pairs that are not in {table}: 2." in printed
+    assert "did not finish" not in printed
+
+
+def test_the_command_takes_the_labels_it_is_given_or_else_those_of_the_checkpoint(table, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from stance.calibration import Calibration
+    from stance.checkpoint import Settings, write_settings
+    from stance.cli import app
+
+    given = []
+    monkeypatch.setattr("stance.labelling.serve", lambda *_, labels, **__: given.append(tuple(labels)))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_settings(folder, Settings(name="other", labels=("yes", "no"), calibration=Calibration.identity(2)))
+    for options in ([], ["--labels", "a, b,c"], ["--model", str(folder)], ["--model", str(folder), "--labels", "a"]):
+        assert CliRunner().invoke(app, ["label", str(table), *options]).exit_code == 0
+    assert given == [tuple(LABELS), ("a", "b", "c"), ("yes", "no"), ("a",)]
+
+
+def test_the_command_explains_labels_that_cannot_be_used(table):
+    from typer.testing import CliRunner
+
+    from stance.cli import app
+
+    result = CliRunner().invoke(app, ["label", str(table), "--labels", "a,,b"])
+    assert result.exit_code == 2 and "[''] cannot be labels" in result.stderr
 
 
 # The server
@@ -279,6 +454,17 @@ def test_an_opinion_that_cannot_be_had_is_explained(table):
     with running(Store(table), model="/nowhere/at/all") as server:
         status, text, _ = ask(server.address, "/api/items/0/opinion", "POST")
         assert status == 400 and "no checkpoint folder" in json.loads(text)["message"]
+
+
+def test_an_undo_after_the_pair_has_left_the_table_is_answered_in_words(table):
+    Store(table, annotator="anna").change(0, 0, ["denial"], done=True)
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[1:]]) + "\n")
+    with running(Store(table, annotator="anna")) as server:
+        status, text, _ = ask(server.address, "/api/items/0")
+        assert status == 200 and json.loads(text)["last"] is None
+        status, text, _ = ask(server.address, "/api/undo", "POST", {"position": 0, "version": 1})
+        assert status == 400 and "no longer in the table" in json.loads(text)["message"]
 
 
 def start(table, *more):
@@ -450,6 +636,21 @@ def test_undo_goes_back_to_the_pair_and_restores_it(page, table):
     press(page, "u")
     status(page, "Undone. Pair 1: undecided.")
     assert page.locator("#undo").is_disabled()
+
+
+def test_a_finished_pair_that_is_changed_stays_finished_and_an_undecided_one_does_not(page, table):
+    press(page, "1", "Enter")
+    heading(page, "Pair 2")
+    press(page, "ArrowLeft")
+    heading(page, "Pair 1 of 30 · done")
+    press(page, "4", "4", "ArrowRight")
+    heading(page, "Pair 2")
+    vote = Store(table, annotator="anna").vote(0)
+    assert vote.labels == ("acknowledgment", "denial") and vote.done
+    press(page, "ArrowLeft", "0", "0", "ArrowRight")
+    heading(page, "Pair 2")
+    vote = Store(table, annotator="anna").vote(0)
+    assert vote.labels is None and not vote.done
 
 
 def test_the_codebook_is_one_key_away_and_traps_no_one(page):

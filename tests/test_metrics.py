@@ -32,8 +32,9 @@ def test_scores_are_those_of_scikit_learn(rows):
         resamples=2,
     )
     options = {"labels": range(5), "zero_division": 0}
+    there = {**options, "labels": sorted(set(gold.tolist()))}
     precision, recall, f1, support = reference.precision_recall_fscore_support(gold, predicted, **options)
-    assert got.macro_f1.value == pytest.approx(reference.f1_score(gold, predicted, average="macro", **options))
+    assert got.macro_f1.value == pytest.approx(reference.f1_score(gold, predicted, average="macro", **there))
     assert got.accuracy.value == pytest.approx(reference.accuracy_score(gold, predicted))
     assert np.array(got.confusion).tolist() == reference.confusion_matrix(gold, predicted, labels=range(5)).tolist()
     assert [s.precision for s in got.labels.values()] == pytest.approx(precision)
@@ -64,10 +65,12 @@ def test_kappa_is_that_of_scikit_learn(rows):
 # Worked by hand
 
 
-def test_a_label_that_is_absent_from_the_fold_counts_as_zero_and_is_not_dropped():
-    gold = predicted = np.array([0, 1, 2, 4])
-    assert metrics.macro_f1(gold, predicted, 5) == pytest.approx(4 / 5)
-    assert metrics.f1_by_outcome(metrics.confusion(gold, predicted, 5)).tolist() == [1, 1, 1, 0, 1]
+def test_an_outcome_without_gold_has_no_f1_and_one_that_is_never_predicted_has_0():
+    gold = np.array([0, 1, 2, 4])
+    assert metrics.macro_f1(gold, gold, 5) == 1.0
+    assert metrics.macro_f1(gold, np.array([0, 1, 3, 4]), 5) == pytest.approx(3 / 4)
+    assert metrics.macro_f1(gold, gold, 5, np.ones(5, bool)) == pytest.approx(4 / 5)
+    assert metrics.f1_by_outcome(metrics.confusion(gold, gold, 5)).tolist() == [1, 1, 1, 0, 1]
 
 
 def test_a_confusion_matrix_has_gold_in_rows():
@@ -86,13 +89,16 @@ def test_a_prediction_inside_the_gold_set_is_admitted_and_none_only_by_the_empty
 
 
 def test_calibration_error_by_hand():
-    # two bins of two: sure .6 and right half the time; sure .9 and always right
-    probabilities = np.array([[0.6, 0.4], [0.4, 0.6], [0.9, 0.1], [0.1, 0.9]])
-    gold = np.array([0, 0, 0, 1])
+    # two bins of twenty: sure .6 and right half the time; sure .9 and always right
+    probabilities = np.repeat([[0.6, 0.4], [0.4, 0.6], [0.9, 0.1], [0.1, 0.9]], 10, axis=0)
+    gold = np.repeat([0, 0, 0, 1], 10)
     assert metrics.calibration_error(probabilities, gold, bins=2) == pytest.approx((0.1 + 0.1) / 2)
 
 
-def test_calibration_error_takes_fewer_pairs_than_bins():
+def test_few_pairs_make_fewer_bins():
+    probabilities = np.repeat([[0.6, 0.4], [0.9, 0.1]], 10, axis=0)
+    gold = np.array([0] * 9 + [1] + [0] * 6 + [1] * 4)  # over- and underconfident halves, which one bin evens out
+    assert metrics.calibration_error(probabilities, gold, bins=10) == pytest.approx(0.0)
     assert metrics.calibration_error(np.array([[0.7, 0.3]]), np.array([0])) == pytest.approx(0.3)
 
 
@@ -238,11 +244,13 @@ def test_an_evaluation_reports_each_source_and_prints_and_serialises():
     assert got.calibration_error is None
     assert json.loads(json.dumps(got.to_dict()))["by_source"]["a"]["accuracy"][0] == 0.5
     assert "macro-F1" in str(got) and "counter_accusation" in str(got)
+    assert got.absent == ("demand_for_evidence", "counter_accusation", "acknowledgment")
+    assert "leaves out demand_for_evidence, counter_accusation, acknowledgment" in str(got)
 
 
 def test_other_label_sets_are_scored_like_ours():
     got = metrics.evaluate_verdicts(
         ["x", None], [["x"], []], ["x", "y"], [["x"], ["y"]], labels=("x", "y"), resamples=2
     )
-    assert got.macro_f1.value == pytest.approx(1 / 3)
+    assert got.macro_f1.value == pytest.approx(1 / 2)
     assert list(got.labels) == ["x", "y", "none"]

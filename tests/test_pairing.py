@@ -11,13 +11,14 @@ import pytest
 
 from stance.errors import CheckpointError
 from stance.pairing import Heads, find, read
+from stance.pairing.actors import answer_actor, charge_actors
 from stance.pairing.boilerplate import mark_boilerplate
-from stance.pairing.candidates import CUES, split
-from stance.pairing.links import HEADS, LINK_CUES, Head, chosen
-from stance.pairing.names import keys, names_in, same_actor, without_title
+from stance.pairing.candidates import CUES, Unit, split, split_point
+from stance.pairing.links import HEADS, LINK_CUES, Head, Passage, chosen, find_passages
+from stance.pairing.names import keys, names_in, people_in, same_actor, without_title
 from stance.pairing.quotes import attribute, find_quotes
 from stance.pairing.sentences import split_sentences
-from stance.records import Document, Pair
+from stance.records import Accusation, Document, Pair, Span
 
 STATES = 4
 
@@ -338,3 +339,171 @@ def test_a_missing_a_damaged_and_a_foreign_file_are_named(heads: Heads, tmp_path
 def test_heads_for_another_encoder_say_so(heads: Heads) -> None:
     with pytest.raises(CheckpointError, match="features"):
         find(Document(text=ARTICLE), heads, lambda pairs: np.zeros((len(pairs), STATES + 1), np.float32))
+
+
+# -- whom a charge names
+
+
+def _passage(unit: Unit, place: int = 0) -> Passage:
+    return Passage(units=(unit,), place=place, probability=0.9)
+
+
+def _actors(text: str) -> tuple[str, str]:
+    reading = read(Document(text=text))
+    return charge_actors(reading, _passage(reading.units[0]), people_in(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "accuser", "accused"),
+    [
+        ("Nils Holm, the opposition leader, accused Ada Berg of taking bribes.", "Nils Holm", "Ada Berg"),
+        ("Nils Holm, who accused Ada Berg of lying, was there.", "Nils Holm", "Ada Berg"),
+        ("Nordia said Sudland was accused of spying.", "Nordia", "Sudland"),
+        ("On Monday Ada Berg was accused of lying.", "", "Ada Berg"),
+        ("Ada Berg faces charges of bribery.", "", "Ada Berg"),
+        ("Ada Berg was accused by Nils Holm of lying.", "Nils Holm", "Ada Berg"),
+        ("Berg has denied allegations that she took bribes.", "", "Berg"),
+        ("Nils Holm accused the company of fraud.", "Nils Holm", "the company"),
+        ("Corruption was rampant, Holm said.", "Holm", ""),
+        ("“They accuse us of spying,” said Ada Berg.", "", "Ada Berg"),
+        ("The suit alleges that the company lied to investors.", "suit", "the company"),
+        ("Critics have accused the White House of lying, Holm said.", "critics", "White House"),
+        ("Berg dismissed claims that he lied as nonsense.", "", "Berg"),
+        ("Nordia said Uber had robbed drivers.", "Nordia", "Uber"),
+    ],
+)
+def test_accuser_and_accused_are_read_from_the_grammar(text: str, accuser: str, accused: str) -> None:
+    assert _actors(text) == (accuser, accused)
+
+
+def test_you_in_a_transcript_is_who_speaks_next() -> None:
+    text = "MR. HOLM: You took bribes for years.\nMS. BERG: We did not.\nMR. HOLM: Say more."
+    assert _actors(text) == ("Holm", "Berg")
+
+
+def test_who_answers_is_the_accused_where_the_charge_names_nobody() -> None:
+    reading = read(Document(text="Millions were stolen, a report found. Ada Berg denied it."))
+    charge, reply = (_passage(unit, i) for i, unit in enumerate(reading.units))
+    assert charge_actors(reading, charge, ("Ada Berg",), reply)[1] == "Ada Berg"
+
+
+def test_a_clause_beside_the_accusers_own_is_answered_by_the_accused() -> None:
+    text = "Nordia accused Sudland of spying, which it denied."
+    reading = read(Document(text=text))
+    cut = split(reading, reading.units[0])
+    assert cut is not None
+    charge = Accusation(text=text, span=Span(start=0, end=9), accuser="Nordia", accused="Sudland", probability=0.9)
+    assert answer_actor(reading, _passage(cut[1]), charge, ()) == "Sudland"
+
+
+def test_who_rejects_a_charge_and_makes_another_is_its_accuser() -> None:
+    reading = read(Document(text="Sudland rejected it and accused Nordia of piracy."))
+    cut = split(reading, reading.units[0])
+    assert cut is not None and charge_actors(reading, _passage(cut[0]), ()) == ("Sudland", "Nordia")
+
+
+def test_without_a_speaker_the_accused_answers() -> None:
+    reading = read(Document(text="Calls to Nordia Steel were not returned."))
+    charge = Accusation(text="x", span=Span(start=0, end=1), accuser="Holm", accused="Nordia Steel", probability=0.9)
+    assert answer_actor(reading, _passage(reading.units[0]), charge, ()) == "Nordia Steel"
+
+
+@pytest.mark.parametrize(
+    ("text", "speaker"),
+    [
+        ("The White House denied it.", "White House"),
+        ("The company lied to regulators, Holm said.", "Holm"),
+        ("The company lied to Ada Berg, Holm said.", "Holm"),
+        ("While Berg expressed concern, North Korea has dismissed the claim.", "North Korea"),
+        ("Similarly, Pyongyang labeled it false.", "Pyongyang"),
+        ("“It is false,” said Mr. Berg.", "Berg"),
+        ("“It is false,” said Sen. Ada Berg.", "Ada Berg"),
+        ("“It is false,” insisted Ada Berg.", "Ada Berg"),
+        ("According to Mr. Holm, nothing happened.", "Holm"),
+        ("Berg was asked about it.", ""),
+        ("Holm’s claims were dismissed.", ""),
+    ],
+)
+def test_the_actor_beside_the_verb_speaks(text: str, speaker: str) -> None:
+    assert [name.removeprefix("The ") for name in _speakers(text)] == [speaker]
+
+
+def test_names_keep_their_bodies_and_stay_on_one_line() -> None:
+    for name in ("Justice Department", "Republican Party", "General Motors"):
+        assert without_title(name) == name
+    assert (
+        keys("Justice Department") and keys("the Senate") and not same_actor("Foreign Ministry", "Justice Department")
+    )
+    assert [name for _, name in names_in("Ada Berg\nNils Holm")] == ["Ada Berg", "Nils Holm"]
+
+
+def test_a_long_row_of_titles_is_read_in_no_time() -> None:
+    assert without_title("Minister of " * 4000 + "X")
+    assert names_in("The " * 100_000) == []
+
+
+def test_labels_need_no_colon_after_q_and_a_and_headings_are_none() -> None:
+    assert _speakers("Q    Did you lie?\nA    We never did.")[:2] == ["Q", "A"]
+    assert _speakers("Background: Tanks moved.\nThe rain fell.\nConclusion: Nothing came of it.") == ["", "", ""]
+    text = "MS. BERG: We did not.\nHe said it and I heard it.\nMR. HOLM: Fine."
+    assert _speakers(text) == ["Ms. Berg", "Ms. Berg", "Mr. Holm"]
+
+
+def test_sentences_of_the_article_are_no_boilerplate() -> None:
+    answer = "MS. BERG: I have no knowledge of that at all."
+    lines = [
+        "Most of the charges were false.",
+        "He denied robbing the store.",
+        "Copyright theft is what Nordia accuses Sudland of.",
+        "Holm asked a banker to make a donation to the mayor.",
+        answer,
+        "Did you?",
+        answer,
+        "Nordia Store",
+    ]
+    text = "\n".join(lines)
+    assert mark_boilerplate(text, split_sentences(text)) == [False] * 7 + [True]
+
+
+def test_an_inch_mark_opens_no_quotation() -> None:
+    assert _quoted('The 6" pipe burst. "It was old," Holm said.') == ['"It was old,"']
+
+
+def test_a_line_wrapped_by_hand_goes_on() -> None:
+    assert _sentences("Nordia accused Sudland of\nspying. It lied.\n\nnext part") == [
+        "Nordia accused Sudland of\nspying.",
+        "It lied.",
+        "next part",
+    ]
+
+
+def test_a_sentence_that_is_charge_and_reply_keeps_the_probability_of_the_charge(heads: Heads) -> None:
+    response = _hand_made(_columns(neighbours=True), {"reply": 20.0}, -4.0)
+    charge = _hand_made(_columns(neighbours=True), {"charge": 6.0}, -4.0)
+    heads = Heads(
+        heads={**heads.heads, "accusation": charge, "response": response}, thresholds={**heads.thresholds, "both": 1.1}
+    )
+    text = "Nordia accused Sudland of spying.\nSudland rejected it and accused Nordia of piracy."
+    found = find(Document(text=text), heads, _features)
+    assert [round(a.probability, 3) for a in found.accusations] == [0.881, 0.881]
+
+
+def test_passages_are_not_joined_across_what_was_left_out(heads: Heads) -> None:
+    on = len(heads["continues_response"].mean)
+    always = _hand_made([f"c{i}" for i in range(on)], {}, 5.0)
+    heads = Heads(heads={**heads.heads, "continues_response": always}, thresholds=heads.thresholds)
+    for between, count in (("\n", 1), ("\nAdvertisement\n", 2)):
+        reading = read(Document(text=f"Sudland denied the story.{between}Sudland rejected the story too."))
+        assert len(find_passages(reading, heads, _features)[1]) == count
+
+
+def test_only_most_of_a_stretch_that_asks_for_money_is_left_out() -> None:
+    asking = "Please make a donation to our work."
+    text = "\n".join([asking, "Nordia accused Sudland.", "Sudland denied it.", "Rain fell.", asking + " Now."])
+    assert mark_boilerplate(text, split_sentences(text))[1:4] == [False] * 3
+
+
+def test_white_space_by_the_thousand_is_read_in_no_time() -> None:
+    text = "Nordia accused Sudland of spying," + " " * 20_000 + "which it denied."
+    assert split_point(text, text) is not None
+    assert len(split_sentences(text + ' "' * 2000)) > 0

@@ -138,7 +138,11 @@ def test_it_prints_and_becomes_a_frame():
         (([],), {}, "no predictions"),
         ((["denial"], ["a", "b"]), {}, "1 predictions and 2 groups"),
         ((["denial"],), {"confusion": np.eye(4)}, r"shape \(5, 5\)"),
-        ((["denial"],), {"confusion": np.diag([1, 1, 1, 1, 0])}, "no gold pair of none"),
+        ((["denial", None],), {"confusion": np.diag([1, 1, 1, 1, 0])}, "no gold pair of none"),
+        ((["denial"],), {"confusion": np.zeros((5, 5))}, "no gold pair of denial; label some"),
+        ((["denial"],), {"level": 95}, "above 0 and below 1, not 95"),
+        ((["denial"],), {"level": 0}, "above 0 and below 1, not 0"),
+        ((["denial"],), {"resamples": 0}, "at least 1, not 0"),
         ((["denial"],), {"method": "magic"}, "no method 'magic'"),
         ((["denial"],), {"method": "probabilities"}, "needs Prediction objects"),
     ],
@@ -146,6 +150,20 @@ def test_it_prints_and_becomes_a_frame():
 def test_what_cannot_be_counted_is_refused(arguments, options, message):
     with pytest.raises(InputError, match=message):
         shares(*arguments, **({"confusion": CONFUSION} | options))
+
+
+@pytest.mark.parametrize("method", ["confusion", "probabilities"])
+def test_an_outcome_that_was_neither_labelled_nor_predicted_hinders_nobody(method):
+    confusion = CONFUSION.astype(float)
+    confusion[3] = 0
+    before = confusion.copy()
+    mix = np.array([0.3, 0.3, 0.2, 0, 0.2])
+    predictions = [p for p in soft_predictions(400, true=mix) if p.label != NAMES[3]]
+    found = shares(predictions, confusion=confusion, method=method, resamples=50)
+    assert (confusion == before).all()
+    assert found.of("acknowledgment").share.value < 0.02
+    assert sum(row.share.value for row in found) == pytest.approx(1)
+    assert all(0 <= row.share.low <= row.share.value <= row.share.high <= 1 for row in found)
 
 
 def test_abstentions_are_refused():
@@ -167,3 +185,15 @@ def test_the_counts_of_the_checkpoint_are_taken_and_their_absence_named(tmp_path
     assert shares(predicted_labels(50), model=tmp_path, resamples=20) == shares(
         predicted_labels(50), confusion=CONFUSION, resamples=20
     )
+
+
+def test_the_counts_of_a_checkpoint_with_other_outcomes_are_refused(tmp_path):
+    from stance.checkpoint import Settings, write_settings
+
+    counts = {"validation": {"confusion": CONFUSION.tolist()}}
+    write_settings(tmp_path, Settings(name="full", provenance=counts))
+    others = ("yes", "no", "perhaps", "later")  # as many, so that the counts would fit
+    with pytest.raises(InputError, match=r"of yes, no, perhaps, later, none, .* 'full' gives denial, .* pass model="):
+        shares(["yes", "no"], model=tmp_path, labels=others)
+    with pytest.raises(InputError, match="in this order"):
+        shares(["denial"], model=tmp_path, labels=LABELS[::-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_marks_in_a_text_are_not_read_as_terminal_markup(ledger: Ledger) -> None
     assert "[bold]t[/bold]" in stream.getvalue()
 
 
+def test_no_text_commands_the_terminal() -> None:
+    from rich.console import Console
+
+    hostile = "Berg\x1b[2J\x9b1m\u202e\x07 lied"
+    odd = Ledger(
+        document=Document(text=hostile, title=hostile),
+        accusations=(Accusation(text=hostile, span=Span(start=0, end=len(hostile)), accuser=hostile),),
+    )
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(ledger_table(odd))
+    shown = stream.getvalue()
+    assert not any(c in shown for c in "\x1b\x9b\u202e\x07")
+    assert shown.count("\ufffd[2J\ufffd1m\ufffd\ufffd lied") == 3
+
+
 def test_records_hold_pairs_then_unanswered_and_come_out_the_same_twice(ledger: Ledger) -> None:
     records = list(ledger_records(ledger))
     assert [r["kind"] for r in records] == ["pair", "pair", "pair", "unanswered"]
@@ -180,6 +196,52 @@ def test_overlapping_passages_keep_every_character(ledger: Ledger) -> None:
     page = ledger_page(Ledger(document=Document(text=TEXT), accusations=accusations))
     body = page[page.index("<div class='text'>") : page.index("<h3>Pairs")]
     assert _plain(re.sub(r"<a class='tag.*?</a>", "", body)).startswith(TEXT)
+
+
+def test_a_piece_names_every_passage_that_it_lies_in_and_is_dashed_where_none_is_answered(ledger: Ledger) -> None:
+    spans = [Span(start=a, end=b) for a, b in ((0, 30), (10, 50), (20, 25))]
+    accusations = tuple(Accusation(text=span.of(TEXT), span=span) for span in spans)
+    pair = Pair(accusation="x", response="y", accusation_span=spans[1], response_span=Span(start=40, end=60))
+    items = (LedgerItem(pair=pair, prediction=_prediction("denial")),)
+    page = ledger_page(Ledger(document=Document(text=TEXT), accusations=accusations, pairs=items))
+    assert re.findall(r"<span class='([^']*)' data-in='([^']*)'>", page) == [
+        ("mark charge unanswered", "0-a0"),
+        ("mark charge", "0-a0 0-a1"),
+        ("mark charge", "0-a0 0-a1 0-a2"),
+        ("mark charge", "0-a0 0-a1"),
+        ("mark charge", "0-a1"),
+        ("mark charge reply denial", "0-a1 0-r0"),
+        ("mark reply denial", "0-r0"),
+    ]
+
+
+def test_the_page_of_a_long_document_is_written_in_seconds() -> None:
+    text = "Nordia lied. No. " * 1500
+    spans = [Span(start=i, end=i + 12) for i in range(0, len(text), 17)]
+    pairs = tuple(
+        LedgerItem(
+            pair=Pair(
+                accusation=span.of(text),
+                response="No.",
+                accusation_span=span,
+                response_span=Span(start=span.end + 1, end=span.end + 4),
+            ),
+            prediction=_prediction("denial"),
+        )
+        for span in spans[::2]
+    )
+    accusations = tuple(Accusation(text=span.of(text), span=span) for span in spans)
+    start = time.process_time()
+    page = ledger_page(Ledger(document=Document(text=text), pairs=pairs, accusations=accusations))
+    assert time.process_time() - start < 5
+    assert page.count("class='tag charge unanswered'") == 750
+
+
+def test_a_page_of_pairs_explains_no_marks_that_it_does_not_show(ledger: Ledger) -> None:
+    marked, plain = ledger_page(ledger), pairs_page("Demo", ledger.pairs)
+    assert "class='keys'" in marked and "class='keys'" not in plain
+    assert "dashed</span>" in marked and "dashed</span>" not in plain
+    assert "not truth" in marked and "not truth" in plain
 
 
 def test_an_empty_ledger_still_makes_a_page() -> None:

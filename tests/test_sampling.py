@@ -150,3 +150,11 @@ def test_the_learning_curve_needs_pairs_and_documents(toy):
         learning_curve(toy_pairs(60, per_document=20), model=toy)
     with pytest.raises(InputError, match="at least 1, not 0"):
         learning_curve(toy_pairs(60), model=toy, more=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_learning_curve_names_a_document_that_holds_nearly_all_pairs(toy, seed):
+    pairs = [replace(p, document_id=f"d{max(i - 90, 0)}") for i, p in enumerate(toy_pairs(101))]
+    with pytest.raises(InputError, match=r"one document holds 91 of the 101 pairs.*leave all but 40 pairs"):
+        learning_curve(pairs, model=toy, seed=seed)
+    learning_curve([*pairs[:40], *pairs[91:]], model=toy, seed=seed, repeats=12)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from stance.errors import InputError
 from stance.records import Document, Ledger, LedgerItem, Pair, Prediction
 from stance.timelines import timeline
 
@@ -70,3 +73,31 @@ def test_an_empty_timeline_and_its_printed_form() -> None:
     assert len(timeline([])) == 0 and str(timeline([])) == ""
     assert "acknowledgment" in str(timeline([MAY, JUNE]))
     assert timeline([MAY, JUNE]).threads[0].to_dict()["changes"]
+
+
+def test_a_charge_made_only_of_names_still_threads_with_itself() -> None:
+    row = ("Sudland", "Nordia said: Sudland!", "Never.", "denial")
+    assert [len(t.positions) for t in timeline([_ledger("2031-05-02", row), _ledger("2031-05-03", row)])] == [2]
+    assert [len(t.positions) for t in timeline([_ledger("2031-05-02", row, row)])] == [2]
+
+
+def test_documents_follow_each_other_by_day_then_time_and_those_without_a_date_come_first() -> None:
+    row = ("Sudland", "Nordia said Sudland moved tanks to the river bank.", "Not one.", "denial")
+    dates = ["2031-05-02T18:00", "20310501", "2031-05-02T08:00", "", "2030-12-31"]
+    (thread,) = timeline(_ledger(date, row) for date in dates)
+    assert [p.date for p in thread.positions] == ["", "2030-12-31", "20310501", "2031-05-02T08:00", "2031-05-02T18:00"]
+
+
+@pytest.mark.parametrize("date", ["2 May 2031", "02/05/2031", "2031-13-01", "2031"])
+def test_a_date_of_another_form_is_refused_by_name(date: str) -> None:
+    with pytest.raises(InputError, match=rf"doc-{date}.*YYYY-MM-DD"):
+        timeline([_ledger(date, ("Sudland", "Nordia said Sudland lied.", "No.", "denial"))])
+
+
+def test_the_actor_is_named_as_most_often_and_of_equals_by_the_longest_name() -> None:
+    def row(name: str) -> tuple[str, str, str, str]:
+        return (name, "Nordia said Berg moved tanks to the river bank.", "No.", "denial")
+
+    often = [_ledger(f"2031-05-0{i}", row(name)) for i, name in enumerate(("Ada Berg", "Berg", "Berg"), 1)]
+    assert [t.actor for t in timeline(often)] == ["Berg"]
+    assert [t.actor for t in timeline(often[:2])] == ["Ada Berg"]

@@ -183,7 +183,7 @@ def split_of(pairs: Iterable[LabelledPair]) -> list[str]:
         return [frozen[pair.document_id] for pair in pairs]
     except KeyError as missing:
         raise InputError(
-            f"document {missing} is in no split; run python -m training.splits to place new documents"
+            f"document {missing} is in no split; add it to data/splits.json as 'train': the others are frozen"
         ) from None
 
 

@@ -2,8 +2,9 @@
 
     python -m training.heads --checkpoint stance/model
 
-Every head is fitted twice: on all documents, to be shipped, and on all but a fifth of them, five times, so that what
-comes after it (the next head, a threshold) sees only what it says of documents that it was not fitted on.
+The heads of accusations, responses and links are fitted twice: on all documents, to be shipped, and on all but a fifth of
+them, five times, so that what comes after (the next head, a threshold) sees only what they say of documents that they were
+not fitted on. The small heads that read cues or join sentences are fitted once.
 """
 
 from __future__ import annotations

@@ -258,7 +258,8 @@ def write_readme(judged: Mapping[str, Any]) -> None:
         [
             table(header, rows),
             table(["macro-F1", "real pairs", *e["by_source"]], rivals),
-            f"Two blind readers agree on the primary stance with kappa {both['kappa']:.3f} (n={both['n']}).",
+            "Two blind readers of the real validation and test pairs agree on the primary stance with kappa "
+            f"{both['kappa']:.3f} (n={both['n']}).",
         ]
     )
     before, rest = README.read_text(encoding="utf-8").split("<!-- scores -->")

@@ -51,6 +51,7 @@ def main(
         version=settings["version"],
         provenance={
             "base": settings["base"],
+            "license": "apache-2.0",
             "train": {"n": len(train), "digest": digest(train), "sources": dict(Counter(p.source for p in train))},
             "questions": dict(Counter(name for _, answers in beside for name in answers)),
             "validation_digest": digest(validation),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stance.backends.graph_weights import model_from_graph
 from stance.checkpoint import TORCH_FILE, Settings
 from stance.encoding import Batch
 
@@ -105,6 +106,4 @@ def read_model(folder: Path) -> Any:
 
     if (folder / TORCH_FILE).is_file():
         return AutoModelForSequenceClassification.from_pretrained(folder)
-    from stance.exporting import model_from_graph
-
     return model_from_graph(folder)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ _REQUIRED = ("accusation", "response", "label")
 PLAIN = ("document_id", "accuser", "accused", "responder", "cue", "source", "id", "twin")
 """The fields of a pair that are text and travel with it."""
 
+_LONGEST_FIELD = 16 * 2**20  # as in stance.files: Python's own 128 KiB are less than a long document
+
+_FIELDS = tuple(dict.fromkeys((*COLUMNS, *PLAIN, "weight")))
 _SPLIT = re.compile(r"[|;,]")
 _ABSENT = object()
 
@@ -56,13 +60,14 @@ def read_labelled(
         source: A path (``.csv``, ``.tsv``, ``.jsonl``, ``.json``, ``.parquet``), a pandas or polars DataFrame, a
             ``datasets.Dataset``, or a sequence of mappings or of ``LabelledPair`` objects.
         columns: What the table calls its columns, by the names used here: ``{"accusation": "claim", "label": "y"}``.
+            Those not named may differ in case and outer white space from the names used here.
         labels: The stances that may occur, or ``None`` to take whatever the table holds.
 
     Returns:
         One ``LabelledPair`` for each row, in their order.
 
     Raises:
-        ColumnError: A column that is needed is not there.
+        ColumnError: A column that is needed, or named in ``columns``, is not there.
         InputError: Rows cannot be used; lists the problems of all rows (the first 20 in words), or the file is damaged.
         MissingExtraError: Parquet is asked for and pyarrow is not installed.
 
@@ -70,11 +75,11 @@ def read_labelled(
         >>> read_labelled([{"accusation": "You lied.", "response": "We did not.", "label": "denial"}])[0].label
         <Label.DENIAL: 'denial'>
     """
-    names = {name: name for name in (*COLUMNS, *PLAIN, "weight")} | dict(columns or {})
     rows = list(read_rows(source))
     if not rows:
         raise InputError("there are no rows; a table of labelled pairs needs at least one")
-    _check_columns(rows, names, _REQUIRED)
+    names = _resolve(rows, columns or {})
+    _check_columns(rows, names, _REQUIRED, tuple(columns or {}))
     known = None if labels is None else tuple(str(label) for label in labels)
     pairs: list[LabelledPair] = []
     problems: list[str] = []
@@ -92,15 +97,15 @@ def read_pairs(source: Any, *, columns: Mapping[str, str] | None = None) -> list
     """Read pairs that need no label; a source and its columns are given as in ``read_labelled``.
 
     Raises:
-        ColumnError: A column that is needed is not there.
+        ColumnError: A column that is needed, or named in ``columns``, is not there.
         InputError: Rows cannot be used; lists the problems of all rows.
     """
-    names = {name: name for name in ("accusation", "response", *PLAIN)} | dict(columns or {})
     rows = list(read_rows(source))
     if not rows:
         raise InputError("there are no rows; a table of pairs needs at least one")
-    _check_columns(rows, names, ("accusation", "response"))
     fields = [name for name in PLAIN if name in Pair.__dataclass_fields__]
+    names = _resolve(rows, columns or {})
+    _check_columns(rows, names, ("accusation", "response"), [name for name in columns or {} if name in fields])
     pairs, problems = [], []
     for row in rows:
         wrong = _text_problems(row.values, names)
@@ -191,14 +196,17 @@ def _read_file(path: Path) -> Iterator[Row]:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = stream.readline()
         stream.seek(0)
         delimiter = max(",;\t", key=header.count)
-        reader = csv.DictReader(stream, delimiter=delimiter, restkey="", strict=True)
+        reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+        if twice := [name for name, n in Counter(reader.fieldnames or ()).items() if n > 1 and name.strip()]:
+            raise ColumnError(f"{path} has more than one column called {', '.join(map(repr, twice))}; rename them")
         for number, values in enumerate(reader, 1):
             place = f"row {number} (line {reader.line_num})"
-            if values.get(""):
+            if None in values:
                 raise InputError(f"{path}, {place} has more cells than the header; quote texts that hold {delimiter!r}")
             yield Row(place, values)
 
@@ -265,15 +273,40 @@ def as_record(pair: LabelledPair) -> dict[str, Any]:
 # Checks
 
 
-def _check_columns(rows: Sequence[Row], names: Mapping[str, str], required: Sequence[str]) -> None:
-    found = list(dict.fromkeys(name for row in rows[:100] for name in row.values))
-    missing = [names[name] for name in required if names[name] not in found]
-    if "label" in required and missing == [names["label"]] and names["labels"] in found:
+def _found(rows: Sequence[Row]) -> list[Any]:
+    """Every column that any row has."""
+    return list(dict.fromkeys(name for row in rows for name in row.values))
+
+
+def _resolve(rows: Sequence[Row], given: Mapping[str, str]) -> dict[str, str]:
+    """What the table calls each field: as given, as here, or as here but for case and outer white space."""
+    if unknown := [name for name in given if name not in _FIELDS]:
+        raise ColumnError(f"columns= has {', '.join(map(repr, unknown))}; the names used here are {', '.join(_FIELDS)}")
+    similar: dict[str, list[str]] = {}
+    for column in _found(rows):
+        if isinstance(column, str) and column not in given.values():
+            similar.setdefault(column.strip().casefold(), []).append(column)
+    names = {}
+    for name in _FIELDS:
+        fitting = similar.get(name, [])
+        names[name] = fitting[0] if len(fitting) == 1 else name
+    return names | dict(given)
+
+
+def _check_columns(
+    rows: Sequence[Row], names: Mapping[str, str], required: Sequence[str], given: Sequence[str]
+) -> None:
+    """Insist on the columns that are needed and on those that the caller named."""
+    found = _found(rows)
+    wanted = list(dict.fromkeys([*required, *given]))
+    missing = [names[name] for name in wanted if names[name] not in found]
+    if "label" not in given and missing == [names["label"]] and names["labels"] in found:
         missing = []
     if missing:
         raise ColumnError(
-            f"no column {', '.join(map(repr, missing))}; the table has {', '.join(map(repr, found))}. Name yours with "
-            f"columns={{{', '.join(f'{name!r}: ...' for name in required if names[name] in missing)}}}"
+            f"no column {', '.join(map(repr, missing))}; the table has {', '.join(map(repr, found))}. Rename yours, or read "
+            "the table with stance.read_labelled(..., columns="
+            f"{{{', '.join(f'{name!r}: ...' for name in wanted if names[name] in missing)}}}) and pass on the pairs"
         )
 
 
@@ -322,6 +355,8 @@ def _text_problems(values: Mapping[str, Any], names: Mapping[str, str]) -> list[
 def _verdict(primary: Any, members: Any, known: tuple[str, ...] | None) -> tuple[str | None, list[str], list[str]]:
     """Read a primary stance and a set of stances; gives both, and what is wrong with them."""
     given = members is not _ABSENT and not _is_missing(members)
+    if given and (not isinstance(members, Iterable) or isinstance(members, Mapping)):
+        return None, [], [f"labels holds {members!r}, not a list of names"]
     held = list(dict.fromkeys(_names(members))) if given else []
     label = "" if _is_blank(primary) else str(primary).strip()
     if label in ("", NONE) and held in ([], [NONE]):

@@ -23,11 +23,15 @@ from stance.records import LabelledPair
 
 
 def _tasks(pairs: Iterable[LabelledPair]) -> list[tuple[LabelledPair, list[LabelledPair]]]:
-    """Group votes into tasks: the first vote of each pair, and all of them."""
+    """Group votes that agree in all that a task holds: the first vote of each group, and all of them."""
     groups: dict[tuple[str, ...], list[LabelledPair]] = {}
     for pair in pairs:
-        groups.setdefault((pair.accusation, pair.response, pair.document_id, pair.id), []).append(pair)
+        groups.setdefault(_key(pair), []).append(pair)
     return [(votes[0], votes) for votes in groups.values()]
+
+
+def _key(pair: LabelledPair) -> tuple[str, ...]:
+    return (pair.accusation, pair.response, str(float(pair.weight)), *(getattr(pair, name) for name in PLAIN))
 
 
 def _shared(pair: LabelledPair) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def _rebuild(
 ) -> Row:
     values = {name: shared.get("pair_id" if name == "id" else name, "") for name in (*PLAIN, "weight")}
     values |= {"accusation": texts.get("accusation"), "response": texts.get("response"), "annotator": annotator}
-    return Row(place, {**values, "label": primary, "labels": [name for name in held if name != NONE] or [NONE]})
+    return Row(place, {**values, "label": primary, "labels": list(held) or None})
 
 
 def _collect(rows: Iterable[Row], labels: Sequence[str] | None) -> list[LabelledPair]:
@@ -131,7 +135,7 @@ def to_argilla(pairs: Iterable[LabelledPair]) -> list[dict[str, Any]]:
     """
     return [
         {
-            "id": pair.id or str(uuid.uuid5(_NAMESPACE, "\0".join((pair.accusation, pair.response, pair.document_id)))),
+            "id": "-".join(filter(None, (pair.id, str(uuid.uuid5(_NAMESPACE, "\0".join(_key(pair))))))),
             "fields": {"accusation": pair.accusation, "response": pair.response},
             "metadata": {
                 **_shared(pair),
@@ -171,7 +175,8 @@ def from_argilla(source: Any, *, labels: Sequence[str] | None = LABELS) -> list[
         people = json.loads(metadata.get("annotators") or "{}")
         primary = {answer["user_id"]: answer["value"] for answer in responses.get("primary") or []}
         held = {answer["user_id"]: answer["value"] for answer in responses.get("stances") or []}
-        for user in dict.fromkeys([*held, *primary]):
+        others = [answer["user_id"] for answers in responses.values() for answer in answers or []]
+        for user in dict.fromkeys([*held, *primary, *others]):
             place = f"record {record.get('id') or number}, user {people.get(user, user)}"
             choice = primary.get(user, "")
             members = held.get(user) or ([choice] if choice else [])
@@ -224,8 +229,7 @@ def from_doccano(source: Any, *, annotator: str = "", labels: Sequence[str] | No
         primary = marked[0] if len(marked) == 1 else held[0] if len(held) == 1 and not marked else ""
         texts = line if "accusation" in line and "response" in line else _parts(line.get("text", ""))
         members = [*held, *(name for name in marked if name not in held)]
-        row = _rebuild(f"line {number}", texts, line, primary, members, line.get("annotator") or annotator)
-        rows.append(row if tags else Row(row.place, {**row.values, "labels": None}))
+        rows.append(_rebuild(f"line {number}", texts, line, primary, members, line.get("annotator") or annotator))
     return _collect(rows, labels)
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -40,6 +40,9 @@ from stance.files.writing import Pieces, pieces_for
 __all__ = ["RunRecord", "classify_file"]
 
 OnError: TypeAlias = Literal["fail", "skip"]
+
+_AHEAD = 64
+"""How many chunks of a stream without a readable row are held in the search for one."""
 
 
 def classify_file(
@@ -152,13 +155,14 @@ class _Job:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be taken up, as plain JSON values."""
-        from stance import __version__
-
+        backend = self.classifier.backend
         return {
+            **versions(),
             **self.options,
-            "stance": __version__,
+            "sources": list(self.sources),
             "model": self.classifier.settings.digest,
-            "backend": self.classifier.backend.name,
+            "backend": backend.name,
+            "device": str(getattr(backend, "device", "cpu")),
             **{f"source {source}": identity(source) for source in self.sources},
         }
 
@@ -200,8 +204,6 @@ def _to_file(job: _Job, resume: bool) -> RunRecord:
 
 
 def _to_stream(job: _Job) -> RunRecord:
-    if job.form.kind == "parquet":
-        raise InputError("a stream is csv, tsv or jsonl, not parquet")
     reader, sink = _Reader(job), _Stdout()
     _score(job, reader, pieces_for(job.form, reader.first, job.kinds), sink)
     return _record(job, sink.last, resumed=False)
@@ -226,20 +228,44 @@ class _Reader:
     def __init__(self, job: _Job) -> None:
         self._job = job
         chunks = read_chunks(job.sources, job.forms, job.chunk_rows)
-        self.first = next(chunks)
-        self.accusation, self.response = self._columns()
+        streaming = STREAM in job.sources
+        held = deque(self._up_to_columns(chunks), maxlen=None if streaming else 1)
+        self.first = held[-1]
         self._stream: Iterator[Chunk] | None = None
-        if STREAM in job.sources:  # it cannot be opened a second time
-            self._stream = chain([self.first], chunks)
+        if streaming:  # it cannot be opened a second time
+            self._stream = chain(held, chunks)
         else:
             chunks.close()  # the file
+        self._names = job.accusation or "accusation", job.response or "response"
+        if self._has_columns(self.first):
+            self._names = find_columns(self.first.columns, job.accusation, job.response, self.first.source)
 
-    def _columns(self) -> tuple[str, str]:
-        job, first = self._job, self.first
-        if job.forms[0].kind == "jsonl" and not any(first.rows):  # nothing readable to guess from
-            return job.accusation or "accusation", job.response or "response"
-        check_clash(first.columns, job.classifier.labels, job.prefix, first.source)
-        return find_columns(first.columns, job.accusation, job.response, first.source)
+    def _has_columns(self, chunk: Chunk) -> bool:
+        """Whether there is something to choose columns from; JSON Lines can begin with unreadable rows, or be empty."""
+        return bool(chunk.columns) or self._is_table(chunk)
+
+    def _is_table(self, chunk: Chunk) -> bool:
+        return self._job.forms[chunk.end.source].kind != "jsonl"
+
+    def _up_to_columns(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The chunks up to the first that has columns."""
+        job = self._job
+        for number, chunk in enumerate(chunks, 1):
+            yield chunk
+            if self._has_columns(chunk):
+                return
+            if chunk.faults and not job.skip:
+                raise _failure(job, chunk, chunk.faults)
+            if number == _AHEAD and STREAM in job.sources:
+                reason = next(iter(chunk.faults.values()), "the objects are empty")
+                raise InputError(f"the first {_AHEAD} chunks of standard input hold no row that can be read: {reason}")
+
+    def columns(self, chunk: Chunk) -> tuple[str, str]:
+        """The two columns to read from a chunk: those of its table, or for JSON Lines those of the first rows."""
+        job, table = self._job, self._is_table(chunk)
+        where = chunk.source if table else f"{chunk.source}, from row {chunk.first} on,"  # keys may come at any line
+        check_clash(chunk.columns, job.classifier.labels, job.prefix, where)
+        return find_columns(chunk.columns, job.accusation, job.response, chunk.source) if table else self._names
 
     def chunks(self, last: Entry) -> Iterator[Chunk]:
         """The chunks after what has been done."""
@@ -252,11 +278,10 @@ def _score(job: _Job, reader: _Reader, pieces: Pieces, sink: _Sink) -> None:
     with closing(_Bar(job, sink.last)) as bar:
         began = time.perf_counter()
         for chunk in reader.chunks(sink.last):
-            pairs, faults = check_pairs(chunk.texts(reader.accusation, reader.response))
+            pairs, faults = check_pairs(chunk.texts(*reader.columns(chunk)))
             faults |= chunk.faults
             if faults and not job.skip:
                 raise _failure(job, chunk, faults)
-            _check_keys(job, chunk)
             judged = score_pairs(
                 job.classifier, [None if i in faults else pair for i, pair in enumerate(pairs)], job.coverage
             )
@@ -267,12 +292,6 @@ def _score(job: _Job, reader: _Reader, pieces: Pieces, sink: _Sink) -> None:
             sink.commit(data, _error_lines(chunk, faults), _advance(job, sink.last, chunk, added, now - began))
             began = now
             bar.advance(chunk)
-
-
-def _check_keys(job: _Job, chunk: Chunk) -> None:
-    """Only JSON Lines can bring a new key in the middle of a file."""
-    if chunk.table is None:
-        check_clash(chunk.columns, job.classifier.labels, job.prefix, f"{chunk.source}, from row {chunk.first} on,")
 
 
 def _advance(job: _Job, last: Entry, chunk: Chunk, added: Mapping[str, list[Any]], seconds: float) -> Entry:

@@ -31,7 +31,7 @@ class Entry:
         rows_read: Rows read, bad ones included.
         rows_written: Rows judged.
         rows_bad: Rows left out.
-        labels: Rows by label; abstentions under "".
+        labels: Rows by label; abstentions under "abstained".
         seconds: Time spent scoring.
         done: Whether nothing is left to read.
     """

@@ -9,7 +9,7 @@ import json
 import sys
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -98,16 +98,29 @@ def read_chunks(
         ColumnError: Two sources have different columns.
         InputError: A source is not what its name says.
     """
-    columns: list[str] | None = None
+    columns = None if start == BEGINNING else _columns_before(sources, formats, start)
     for number in range(start.source, len(sources)):
         path, form = sources[number], formats[number]
         place = start if number == start.source else Place(source=number)
-        for chunk in (_read_parquet if form.kind == "parquet" else _read_text)(path, form, size, place):
+        for chunk in _read(path, form, size, place):
             if form.kind != "jsonl":
                 columns = columns or chunk.columns
                 if chunk.columns != columns:
                     raise ColumnError(f"{path} has the columns {chunk.columns}, and the files before it {columns}")
             yield chunk
+
+
+def _columns_before(sources: Sequence[str], formats: Sequence[Format], place: Place) -> list[str] | None:
+    """The columns that the sources up to a place have, if one of them is a table: a run taken up compares with them."""
+    for path, form in zip(sources[: place.source + 1], formats, strict=False):
+        if form.kind != "jsonl":
+            with closing(_read(path, form, 1, BEGINNING)) as chunks:
+                return next(chunks).columns
+    return None
+
+
+def _read(path: str, form: Format, size: int, place: Place) -> Generator[Chunk]:
+    yield from (_read_parquet if form.kind == "parquet" else _read_text)(path, form, size, place)
 
 
 def _read_parquet(path: str, form: Format, size: int, place: Place) -> Iterator[Chunk]:
@@ -247,6 +260,8 @@ def _csv_rows(lines: Lines, place: Place, delimiter: str) -> Iterator[Any]:
         header = next(reader, [])
     except csv.Error as error:
         raise InputError(f"{lines.path}, line 1: the header cannot be read: {error}") from error
+    if fault := _not_utf8("".join(header), "header"):
+        raise InputError(f"{lines.path}, line 1: {fault}")
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise ColumnError(f"{lines.path} has more than one column called {twice}; rename them")
     yield header
@@ -293,9 +308,9 @@ def _parse(text: str) -> tuple[dict[str, Any], str]:
     return values, ""
 
 
-def _not_utf8(text: str) -> str:
+def _not_utf8(text: str, part: str = "row") -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        return f"the row is not valid UTF-8 (byte 0x{ord(text[error.start]) & 0xFF:02x}); convert the file to UTF-8"
+        return f"the {part} is not valid UTF-8 (byte 0x{ord(text[error.start]) & 0xFF:02x}); convert the file to UTF-8"
     return ""

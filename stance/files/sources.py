@@ -30,6 +30,9 @@ _PACKINGS = {".gz": "gz", ".zst": "zst"}
 _HEAD = 65_536
 """How much of the start of each source is hashed to know it again."""
 
+_BESIDE = ("", ".errors.jsonl", ".run.json", ".partial", ".errors.partial", ".journal", ".draft", ".run.json.draft")
+"""The endings of an output and of what a run writes beside it."""
+
 
 class Format(NamedTuple):
     """How a file is written: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; and packed: ``gz``, ``zst`` or not at all."""
@@ -70,24 +73,28 @@ def find_sources(src: Source | Sequence[Source], target: str) -> tuple[str, ...]
         InputError: There are none, or they cannot be read together.
     """
     given: Iterable[Source] = [src] if isinstance(src, (str, os.PathLike)) else src
+    ours: set[str] = set() if target == STREAM else {os.path.abspath(target) + end for end in _BESIDE}
     found: list[str] = []
     for item in (os.fspath(one) for one in given):
         if item == STREAM or os.path.exists(item):
             found.append(item)
         elif glob.has_magic(item):
-            ours = {target, *(target + end for end in (".errors.jsonl", ".run.json"))}
-            found += sorted(path for path in glob.glob(item, recursive=True) if path not in ours)
+            found += sorted(path for path in glob.glob(item, recursive=True) if os.path.abspath(path) not in ours)
         else:
             raise InputError(f"no file {item}")
     if not found:
         raise InputError(f"no file matches {src!r}")
-    if target != STREAM and any(s != STREAM and os.path.exists(target) and os.path.samefile(s, target) for s in found):
-        raise InputError(f"{target} is both read and written; name another output")
+    if twice := [path for path in found if path != STREAM and (os.path.abspath(path) in ours or _same(path, target))]:
+        raise InputError(f"{twice[0]} is both read and written; name another output than {target}")
     if STREAM in found and len(found) > 1:
         raise InputError("standard input cannot be read together with files")
     if folder := next((s for s in found if os.path.isdir(s)), None):
         raise InputError(f"{folder} is a folder; name its files, for instance {os.path.join(folder, '*.csv')!r}")
     return tuple(found)
+
+
+def _same(path: str, target: str) -> bool:
+    return target != STREAM and os.path.exists(target) and os.path.samefile(path, target)
 
 
 def identity(source: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
@@ -18,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from stance.columns import Kind
+from stance.columns import Kind, arrow_types
 from stance.errors import ColumnError
 from stance.files.reading import DELIMITERS, Chunk
 from stance.files.sources import Format
@@ -97,7 +98,9 @@ class CsvPieces(_TextPieces):
     def encode(self, chunk: Chunk, keep: Sequence[int], added: Mapping[str, list[Any]], *, first: bool) -> bytes:
         """See ``Pieces``."""
         buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer, delimiter=self._delimiter, lineterminator="\n")
+        writer = csv.writer(
+            buffer, delimiter=self._delimiter
+        )  # ends lines as RFC 4180 says; Python before 3.11.9 quotes "\r" only then
         if first:
             writer.writerow([*self._columns, *self._added])
         _check_known(chunk, self._columns)
@@ -113,7 +116,7 @@ class ParquetPieces:
     def __init__(self, first: Chunk, kinds: Mapping[str, Kind]) -> None:
         import pyarrow as pa
 
-        types = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
+        types = arrow_types()
         self._own = _schema_of(first)
         self._added = pa.schema([(name, types[kind]) for name, kind in kinds.items()])
         self._schema = pa.schema([*self._own, *self._added], metadata=self._own.metadata)
@@ -136,17 +139,14 @@ class ParquetPieces:
 
         if chunk.table is not None:
             taken = chunk.table.take(pa.array(keep, pa.int64()))
-            return [taken[name] for name in self._own.names]
+            return [_column(taken, field, chunk) for field in self._own]
         rows = chunk.records(keep)
         columns = []
         for field in self._own:
             try:
                 columns.append(pa.array([row.get(field.name) for row in rows], field.type))
             except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-                raise ColumnError(
-                    f"{chunk.source}, rows from {chunk.first}: column {field.name!r} began as {field.type} and goes on "
-                    f"otherwise ({error}); write .jsonl, which needs no types"
-                ) from error
+                raise _other_type(chunk, field, str(error)) from error
         return columns
 
     def finish(self, partial: Path, target: Path) -> None:
@@ -164,8 +164,36 @@ class ParquetPieces:
                     held = []
             if held:
                 writer.write_table(pa.concat_tables(held).combine_chunks(), row_group_size=_ROW_GROUP)
+        with draft.open("r+b") as written:
+            os.fsync(written.fileno())  # before the pieces that it was made of are gone
         os.replace(draft, target)
         partial.unlink()
+
+
+def _column(table: Any, field: Any, chunk: Chunk) -> Any:
+    """A column of a Parquet file in the type of the first file; a type that loses something is refused."""
+    import pyarrow as pa
+
+    if field.name not in table.column_names:  # JSON Lines came first and had more keys
+        return pa.nulls(table.num_rows, field.type)
+    column = table[field.name]
+    if column.type == field.type:
+        return column
+    try:
+        cast = column.cast(field.type)
+        kept = repr(cast.cast(column.type).to_pylist()) == repr(column.to_pylist())  # as text, for NaN is not NaN
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise _other_type(chunk, field, str(error)) from error
+    if not kept:
+        raise _other_type(chunk, field, f"{column.type}, whose values {field.type} does not hold")
+    return cast
+
+
+def _other_type(chunk: Chunk, field: Any, reason: str) -> ColumnError:
+    return ColumnError(
+        f"{chunk.source}, rows from {chunk.first}: column {field.name!r} began as {field.type} and goes on "
+        f"otherwise ({reason}); write .jsonl, which needs no types"
+    )
 
 
 def _arrow_streams(stream: io.BufferedReader) -> Iterator[Any]:
@@ -196,7 +224,7 @@ def _schema_of(first: Chunk) -> Any:
 
 def _check_known(chunk: Chunk, columns: Sequence[str]) -> None:
     if new := [name for name in chunk.columns if name not in columns]:
-        position = next(i for i, row in enumerate(chunk.rows) if not row.keys() <= set(columns))
+        position = next((i for i, row in enumerate(chunk.rows) if not row.keys() <= set(columns)), 0)
         raise ColumnError(
             f"{chunk.where(position)}: the keys {new} were not in the first rows, and a table cannot gain columns; "
             "write .jsonl, which can"
@@ -204,7 +232,19 @@ def _check_known(chunk: Chunk, columns: Sequence[str]) -> None:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False)
+    except ValueError:  # JSON has no NaN and no infinity
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+
+
+def _finite(value: object) -> object:
+    """A copy in which numbers that are not finite are ``None``."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(held) for key, held in value.items()}
+    return [_finite(held) for held in value] if isinstance(value, (list, tuple)) else value
 
 
 def _cell(value: object) -> object:

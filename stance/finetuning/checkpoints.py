@@ -19,13 +19,13 @@ from stance.backends.torch_network import StanceNetwork, TorchNetwork
 from stance.checkpoint import Settings, write_settings
 from stance.classifier import StanceClassifier
 from stance.encoding import Encoder
-from stance.errors import CheckpointError, InputError
+from stance.errors import CheckpointError, InputError, LabelError
 from stance.exporting import write_graph
 from stance.finetuning.network import start
 from stance.finetuning.recipe import Recipe
 from stance.finetuning.rows import Question
 from stance.finetuning.training import RUN, fit
-from stance.labels import LABELS
+from stance.labels import LABELS, NONE
 from stance.records import LabelledPair
 
 _SAME_SCORES = 1e-4
@@ -66,7 +66,7 @@ def train_checkpoint(
 
     Raises:
         InputError: A split is empty, or the splits share a document.
-        LabelError: A pair carries a label that is not in ``labels``.
+        LabelError: A pair carries a label that is not in ``labels``, or these are not distinct or hold ``"none"``.
         CheckpointError: ``output`` exists, or the written checkpoint scores differently when it is opened again.
     """
     recipe, target = recipe or Recipe(), Path(output)
@@ -74,9 +74,14 @@ def train_checkpoint(
     if target.exists():
         raise CheckpointError(f"{target} exists; name a new folder or remove it")
     draft = target.with_name(target.name + ".partial")
-    _claim(draft, _fingerprint(train, validation, base, recipe, labels, beside))
+    _claim(draft, fingerprint(train, validation, base, recipe, labels, beside))
     torch.manual_seed(recipe.seed)
-    model, encoder = start(base, labels, recipe, draft)
+    try:
+        model, encoder = start(base, labels, recipe, draft)
+    except CheckpointError:
+        if not (draft / RUN).exists():  # nothing is lost, and the next try may name another base
+            shutil.rmtree(draft)
+        raise
     model = fit(model, encoder, train, validation, recipe, labels, draft, progress, beside)
     return write_checkpoint(
         model,
@@ -94,6 +99,9 @@ def train_checkpoint(
 
 
 def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPair], labels: Sequence[str]) -> None:
+    known = [str(label) for label in labels]
+    if NONE in known or len(set(known)) < len(known) or not all(label.strip() for label in known):
+        raise LabelError(f"labels must be distinct and must not hold {NONE!r}, which is always there: {known}")
     if not train or not validation:
         raise InputError(f"training needs pairs in both splits: {len(train)} train, {len(validation)} validation")
     for part in (train, validation):
@@ -104,13 +112,13 @@ def _check_splits(train: Sequence[LabelledPair], validation: Sequence[LabelledPa
         raise InputError(f"{len(shared)} documents are in both splits, {sorted(shared)[0]!r} first; split by document")
 
 
-def _fingerprint(
+def fingerprint(
     train: Sequence[LabelledPair],
     validation: Sequence[LabelledPair],
     base: Any,
     recipe: Recipe,
     labels: Sequence[str],
-    beside: Sequence[Question],
+    beside: Sequence[Question] = (),
 ) -> str:
     """A hash of all that decides a run, so that only the same run is resumed."""
     rows = [(p.accusation, p.response, p.label, p.labels, p.weight) for part in (train, validation) for p in part]

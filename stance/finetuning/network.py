@@ -84,9 +84,14 @@ def start(base: str | os.PathLike[str], labels: Sequence[str], recipe: Recipe, d
         if tuple(settings.labels) != tuple(labels):
             model = _with_new_head(model, names)
     else:
-        config = AutoConfig.from_pretrained(base, num_labels=len(outcomes), **names)
-        model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        try:
+            config = AutoConfig.from_pretrained(base, num_labels=len(outcomes), **names)
+            model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
+            tokenizer = AutoTokenizer.from_pretrained(base)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"cannot start from {str(base)!r}: it is no checkpoint or encoder here, and a hub gave none: {error}"
+            ) from error
         if not tokenizer.is_fast:
             raise CheckpointError(f"{base} has no fast tokenizer (tokenizer.json), which serving needs")
         tokenizer.save_pretrained(draft)

@@ -133,6 +133,7 @@ def _arguments(folder: Path, recipe: Recipe, progress: bool, n: int) -> Training
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model="macro_f1",
         logging_steps=50,
         bf16=torch.cuda.is_available() or has_bfloat16(),

@@ -45,30 +45,44 @@ def serve(
 
     Args:
         path: The pairs: CSV, TSV, JSONL or Parquet with the columns ``accusation`` and ``response``.
-        output: The labelled CSV; ``<path>.labelled.csv`` beside the pairs if ``None``.
+        output: The labelled CSV; ``<stem>.labelled.csv`` beside the pairs if ``None``.
         annotator: Who labels; two readers with two names may label one table, also at once.
         blind: Keep other readers' verdicts, and the model's until a pair is done, from this one.
         port: Where to listen; any free port if 0.
         open_browser: Whether to open the page; its address is printed in any case.
         model: Whose opinion may be asked for: a checkpoint's name or folder, or an open classifier.
-        labels: The stances to choose from, nine at most.
+        labels: The stances to choose from, nine at most; none is always offered beside them.
 
     Returns:
         The labelled CSV.
 
     Raises:
-        InputError: The pairs or the votes cannot be used, or the port is taken.
+        InputError: The pairs, the votes or the labels cannot be used, the output is a file that this page did not write,
+            or the port is taken.
         MissingExtraError: starlette, uvicorn or filelock is not installed.
     """
     store = Store(path, output=output, annotator=annotator, blind=blind, labels=labels)
     server = LabellingServer(store, port=port, model=model)
+    if gone := store.astray():
+        print(
+            f"Votes in {store.journal.path.name} on pairs that are not in {os.fspath(path)}: {gone}. Rows were removed or "
+            "changed since; the page does not show them, and the finished ones are written with the rest.",
+            flush=True,
+        )
     print(
         f"Labelling {len(store)} pairs as {store.annotator}. Open\n\n  {server.address}\n\nCtrl-C ends it.", flush=True
     )
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [server.address]).start()
     server.run()
-    return store.export()
+    written = store.export()
+    if marked := store.unfinished():
+        print(
+            f"Pairs that {store.annotator} marked and did not finish: {marked}. They are not in {written.name}; start "
+            "again and press Enter on each.",
+            flush=True,
+        )
+    return written
 
 
 class LabellingServer:

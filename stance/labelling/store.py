@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stance.errors import InputError
@@ -59,13 +61,14 @@ class Store:
     Args:
         path: The table of pairs. Labels in it count as votes of the readers that its column ``annotator`` names.
         output: The CSV that ``export`` writes; ``<table>.labelled.csv`` beside the table if ``None``. The journal of
-            votes lies beside it and ends in ``.votes.jsonl``.
+            votes lies beside it and ends in ``.votes.jsonl``; where the CSV is there and the journal is not, somebody else
+            wrote it, and it is refused.
         annotator: Who labels.
         blind: Whether other readers' votes are kept from this one.
-        labels: The stances to choose from.
+        labels: The stances to choose from, nine at most; none is always offered beside them.
 
     Raises:
-        InputError: The table or the journal cannot be used.
+        InputError: The table, the journal, the output or the labels cannot be used.
     """
 
     def __init__(
@@ -77,15 +80,19 @@ class Store:
         blind: bool = False,
         labels: Sequence[str] = LABELS,
     ) -> None:
-        if not 1 <= len(labels) <= 9:
-            raise InputError(f"the page has keys for 1 to 9 labels, not {len(labels)}")
         source = Path(path)
         self.annotator = annotator or "reader"
         self.blind = blind
-        self.labels = tuple(str(label) for label in labels)
+        self.labels = _label_set(labels)
         self.output = Path(output) if output is not None else source.with_name(f"{source.stem}.labelled.csv")
         if self.output.resolve() == source.resolve():
             raise InputError(f"output is the table itself ({source}); name another file")
+        journal = self.output.with_name(f"{self.output.stem}.votes.jsonl")
+        if self.output.exists() and not journal.exists():
+            raise InputError(
+                f"{self.output} is there already, and not from this page: no {journal.name} lies beside it. So that it is "
+                f"not overwritten, name another output, such as {self.output.stem}-2{self.output.suffix}"
+            )
         self._pairs: dict[str, Pair] = {}
         self._votes: dict[str, dict[str, Vote]] = {}
         self._past: dict[str, list[tuple[str, Vote]]] = {}
@@ -93,7 +100,7 @@ class Store:
         self._read_table(source)
         self.keys = tuple(self._pairs)
         self._position = {key: i for i, key in enumerate(self.keys)}
-        self.journal = Journal(self.output.with_name(f"{self.output.stem}.votes.jsonl"), self._apply)
+        self.journal = Journal(journal, self._apply)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -104,13 +111,15 @@ class Store:
 
     def vote(self, position: int) -> Vote:
         """This reader's verdict."""
-        return self._votes.get(self.keys[position], {}).get(self.annotator, Vote())
+        with self._lock:
+            return self._votes.get(self.keys[position], {}).get(self.annotator, Vote())
 
     def others(self, position: int) -> dict[str, Vote]:
         """What other readers decided; empty for a blind reader."""
         if self.blind:
             return {}
-        return {who: v for who, v in self._finished(self.keys[position]).items() if who != self.annotator}
+        with self._lock:
+            return {who: v for who, v in self._finished(self.keys[position]).items() if who != self.annotator}
 
     def change(self, position: int, version: int, labels: Sequence[str] | None, *, done: bool) -> Vote:
         """Set this reader's verdict; it is on disk when this returns.
@@ -136,7 +145,7 @@ class Store:
             return self.vote(position)
 
     def undo(self, position: int, version: int) -> tuple[int, Vote]:
-        """Take back this reader's last change.
+        """Take back this reader's last change on a pair that is in the table.
 
         Args:
             position: The pair that the page believes was changed last.
@@ -150,10 +159,11 @@ class Store:
             InputError: There is nothing to take back.
         """
         with self._lock, self.journal.turn() as append:
-            if not (past := self._past.get(self.annotator)):
-                raise InputError("there is nothing to undo")
-            key, earlier = past[-1]
-            at = self._position[key]
+            if (last := self._last()) is None:
+                gone = self._past.get(self.annotator)
+                what = "the last change was on a pair that is no longer in the table" if gone else ""
+                raise InputError(what or "there is nothing to undo")
+            at, earlier = last
             now = self.vote(at)
             if (at, now.version) != (position, version):
                 raise Conflict
@@ -169,11 +179,9 @@ class Store:
 
     def last_change(self) -> tuple[int, int] | None:
         """The pair that ``undo`` would take back, and its version."""
-        past = self._past.get(self.annotator)
-        if not past:
-            return None
-        at = self._position[past[-1][0]]
-        return at, self.vote(at).version
+        with self._lock:
+            last = self._last()
+            return None if last is None else (last[0], self.vote(last[0]).version)
 
     def refresh(self) -> None:
         """Read what other processes have added."""
@@ -182,16 +190,32 @@ class Store:
 
     def progress(self) -> int:
         """How many pairs this reader has finished."""
-        return sum(self.vote(i).done for i in range(len(self)))
+        with self._lock:
+            return sum(self.vote(i).done for i in range(len(self)))
+
+    def unfinished(self) -> int:
+        """How many pairs this reader has marked and not finished; ``export`` leaves them out."""
+        with self._lock:
+            votes = [self.vote(i) for i in range(len(self))]
+        return sum(vote.labels is not None and not vote.done for vote in votes)
+
+    def astray(self) -> int:
+        """How many votes of the journal, by any reader, are on pairs that are not in the table."""
+        with self._lock:
+            gone = [vote for key in self._votes if key not in self._position for vote in self._votes[key].values()]
+        return sum(vote.labels is not None for vote in gone)
 
     def next_open(self, after: int) -> int | None:
         """The first pair behind ``after`` that this reader has not finished, from the start again at the end."""
         order = [*range(after + 1, len(self)), *range(min(after + 1, len(self)))]
-        return next((i for i in order if not self.vote(i).done), None)
+        with self._lock:
+            return next((i for i in order if not self.vote(i).done), None)
 
     def agreement(self) -> dict[str, Any] | None:
         """Kappa with each other reader, and alpha over all; ``None`` until there is enough to show."""
-        shared = [held for key in self._votes if self.annotator in (held := self._finished(key)) and len(held) > 1]
+        with self._lock:
+            finished = [self._finished(key) for key in self._votes]
+        shared = [held for held in finished if self.annotator in held and len(held) > 1]
         if self.blind:
             shared = shared[: len(shared) // BLIND_STEP * BLIND_STEP]
         if not shared:
@@ -205,15 +229,29 @@ class Store:
         return {"n": len(shared), "alpha": krippendorff_alpha(votes), "kappa": kappa}
 
     def export(self) -> Path:
-        """Write every finished vote, of every reader, as a table that ``read_labelled`` and ``fine_tune`` take."""
-        self.refresh()
-        rows = [
-            _labelled(self._pairs[key], vote, who)
-            for who in sorted({who for held in self._votes.values() for who in held})
-            for key in self._pairs
-            if (vote := self._finished(key).get(who)) is not None
-        ]
-        return write_labelled(rows, self.output)
+        """Write every finished vote, of every reader, as a table that ``read_labelled`` and ``fine_tune`` take.
+
+        The table that was there before is kept beside it as ``<name>.bak`` where it differs.
+        """
+        with self._lock, self.journal.turn():
+            rows = [
+                _labelled(self._pairs[key], vote, who)
+                for who in sorted({who for held in self._votes.values() for who in held})
+                for key in self._pairs
+                if (vote := self._finished(key).get(who)) is not None
+            ]
+            self.journal.path.touch()  # even without votes: by its journal the page knows the table for its own
+            with TemporaryDirectory(dir=self.output.parent, prefix=".stance-") as folder:
+                draft = write_labelled(rows, Path(folder) / self.output.name)
+                if self.output.exists() and self.output.read_bytes() != draft.read_bytes():
+                    shutil.copy2(self.output, self.output.with_name(f"{self.output.name}.bak"))
+                os.replace(draft, self.output)
+        return self.output
+
+    def _last(self) -> tuple[int, Vote] | None:
+        """This reader's newest change on a pair of the table: where the pair stands, and its verdict before."""
+        past = self._past.get(self.annotator, [])
+        return next(((self._position[key], vote) for key, vote in reversed(past) if key in self._position), None)
 
     def _finished(self, key: str) -> dict[str, Vote]:
         return {who: v for who, v in self._votes.get(key, {}).items() if v.done and v.labels is not None}
@@ -251,7 +289,9 @@ class Store:
         if event["kind"] == "vote":
             past.append((key, held.get(who, Vote())))
         elif event["kind"] == "undo":
-            past.pop()
+            undone = [at for at, (other, _) in enumerate(past) if other == key]
+            if undone:  # else its line was removed by hand, as damaged
+                del past[undone[-1]]
         if event["kind"] != "look":  # the pair changed last stands last: the order in which pairs came to be shared
             self._votes[key] = self._votes.pop(key)
         held[who] = Vote(event["version"], _tuple(event["labels"]), event["done"], event["saw_model"])
@@ -269,6 +309,22 @@ class Store:
 def _key(pair: Pair) -> str:
     """A name for a pair that stays when the table is sorted anew."""
     return hashlib.sha256("\0".join((pair.accusation, pair.response, pair.document_id)).encode()).hexdigest()[:16]
+
+
+def _label_set(labels: Sequence[str]) -> tuple[str, ...]:
+    """The names of the labels, if the page and the table can hold them."""
+    names = tuple(str(label) for label in labels)
+    if not 1 <= len(names) <= 9:
+        raise InputError(f"the page has keys for 1 to 9 labels, not {len(names)}")
+    if NONE in names:
+        raise InputError(f"the labels hold {NONE!r}, which the page always offers, on key 0; leave it out")
+    if unusable := [name for name in names if not name.strip() or name != name.strip() or set(name) & set("|;,")]:
+        raise InputError(
+            f"{unusable} cannot be labels: a name is not blank, has no space around it and none of | ; , in it"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"the labels hold {', '.join(twice)} more than once; name each once")
+    return names
 
 
 def _tuple(labels: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from stance.pairing.actors import answer_actor, charge_actors, known_people
+from stance.pairing.actors import answer_actor, charge_actors
 from stance.pairing.candidates import Reading, read
 from stance.pairing.links import Features, Heads, Link, Passage, find_links, find_passages, restored
+from stance.pairing.names import people_in
 from stance.records import Accusation, Document, Pair, Span
 
 PIECE = 220
@@ -45,21 +46,17 @@ def find(document: Document, heads: Heads, features: Features) -> Findings:
         features: Pairs -> pooled hidden states.
     """
     whole = read(document)
-    known = known_people(whole)
+    known = people_in(whole.text)
     pairs: list[Pair] = []
     accusations: dict[Span, Accusation] = {}
     for piece in _pieces(whole):
-        charged, links = _passages_and_links(piece, heads, features)
-        for passage in charged:
-            accuser, accused = charge_actors(piece, passage, known)
-            accusations[passage.span] = Accusation(
-                text=passage.span.of(document.text),
-                span=passage.span,
-                accuser=accuser,
-                accused=accused,
-                probability=passage.probability,
-            )
-        pairs.extend(_pair(piece, document, link, accusations[link.accusation.span], known) for link in links)
+        shown, links = _passages_and_links(piece, heads, features)
+        whole_of = _restored(piece, [*shown, *(link.response for link in links)])
+        made: dict[int, Accusation] = {}
+        for passage in shown:
+            made[id(passage)] = _accusation(piece, passage, whole_of[id(passage)].span, links, known)
+            accusations[made[id(passage)].span] = made[id(passage)]
+        pairs.extend(_pair(piece, document, link, made[id(link.accusation)], whole_of, known) for link in links)
     pairs.sort(
         key=lambda p: (
             (p.response_span.start, p.accusation_span.start) if p.response_span and p.accusation_span else (0, 0)
@@ -79,31 +76,50 @@ def _pieces(reading: Reading) -> Iterator[Reading]:
 
 
 def _passages_and_links(piece: Reading, heads: Heads, features: Features) -> tuple[list[Passage], list[Link]]:
-    """Accusations worth showing and the links among them, clauses made whole again where nothing else uses the rest."""
+    """Accusations worth showing, as they were found, and the links among them."""
     accusations, responses = find_passages(piece, heads, features)
     links = find_links(piece, accusations, responses, heads, features)
     linked = {link.accusation.span for link in links}
     shown = [a for a in accusations if a.span in linked or a.probability >= heads.thresholds["accusation_shown"]]
-    used = [*shown, *(link.response for link in links)]
-    whole = {passage.span: restored(passage, piece, used) for passage in used}
-    links = [
-        replace(link, accusation=whole[link.accusation.span], response=whole[link.response.span]) for link in links
-    ]
-    return [whole[passage.span] for passage in shown], links
+    return shown, links
 
 
-def _pair(piece: Reading, document: Document, link: Link, accusation: Accusation, known: Sequence[str]) -> Pair:
+def _restored(piece: Reading, used: Sequence[Passage]) -> dict[int, Passage]:
+    """By ``id`` of passage (a sentence may be charge and reply at once), the one to show: see ``restored``."""
+    return {id(passage): restored(passage, piece, used) for passage in used}
+
+
+def _accusation(
+    piece: Reading, passage: Passage, span: Span, links: Sequence[Link], known: Sequence[str]
+) -> Accusation:
+    answers = [link for link in links if link.accusation is passage]
+    reply = max(answers, key=lambda link: link.probability).response if answers else None
+    accuser, accused = charge_actors(piece, passage, known, reply)
+    return Accusation(
+        text=span.of(piece.text), span=span, accuser=accuser, accused=accused, probability=passage.probability
+    )
+
+
+def _pair(
+    piece: Reading,
+    document: Document,
+    link: Link,
+    accusation: Accusation,
+    whole_of: Mapping[int, Passage],
+    known: Sequence[str],
+) -> Pair:
+    response_span = whole_of[id(link.response)].span
     return Pair(
         accusation=accusation.text,
-        response=link.response.span.of(document.text),
+        response=response_span.of(document.text),
         document_id=document.id,
         accusation_span=accusation.span,
-        response_span=link.response.span,
+        response_span=response_span,
         accusation_sentences=_sentences(piece, link.accusation),
         response_sentences=_sentences(piece, link.response),
         accuser=accusation.accuser,
         accused=accusation.accused,
-        responder=answer_actor(piece, link.response, accusation.accused, known),
+        responder=answer_actor(piece, link.response, accusation, known),
         cue=link.cue,
         link_probability=link.probability,
         why=link.why,

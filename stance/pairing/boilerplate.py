@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
+from stance.pairing.quotes import LABEL
 from stance.pairing.sentences import Sentence
 
 _LINE = re.compile(
@@ -13,11 +15,11 @@ _LINE = re.compile(
     | read\ more\b.{0,120} | read\ (?:also|next|full).{0,120} | see\ also.{0,120}
     | related(?:\ (?:articles?|stor(?:y|ies)|content|topics?|news|coverage))?\W*(?:$|:.*)
     | more\ (?:from|on|stories|news)\b.{0,60}
-    | (?:most|recommended|trending)\ (?:read|popular|stories|for\ you)?.{0,40} | (?:click|tap)\ here.*
+    | (?:most|recommended|trending)\ (?:read|popular|stories|for\ you).{0,40} | (?:click|tap)\ here.*
     | sign\ up.{0,160} | subscribe\b.{0,160} | follow\ (?:us|\w+\ on).{0,120} | newsletters?.{0,80}
     | by\ [A-Z][\w.'’-]+(?:\ [A-Z][\w.'’-]+){0,4}\W*(?:$|[|,•–-].{0,120})
     | (?:photo|image|video|picture|file\ photo)s?\s*(?:[:/]|credit|by\b).{0,160}
-    | (?:last\ )?(?:updated|published|posted)\b.{0,80} | copyright\b.* | ©.* | all\ rights\ reserved.*
+    | (?:last\ )?(?:updated|published|posted)\b.{0,80} | copyright\ (?:©|\(c\)|\d{4}).* | ©.* | all\ rights\ reserved.*
     | remind\ me\ later\W* | watch(?:\ (?:now|live|below|the\ video|more|this).{0,100}|:.{0,160})?
     | listen\ (?:now|live|here).{0,60}
     | (?:this\ )?(?:article|story|report)\ (?:was|has\ been)\ (?:first\ |originally\ )?
@@ -25,7 +27,7 @@ _LINE = re.compile(
     | .{0,80}\bcontributed\ to\ this\ (?:report|story|article).{0,60}
     | (?:reporting|editing|writing|additional\ reporting)\ by\b.{0,200} | home | news | menu | search | log\ ?in
     | sign\ in | comments? | next | previous | skip\ to.* | topics?:.* | tags?:.* | [\w.+-]+@[\w-]+\.[\w.]+
-    | (?:get|download)\ (?:our|the)\ .{0,60}\bapp\b.* | [\w\ ]{2,24}\ (?:store|shop)
+    | (?:get|download)\ (?:our|the)\ .{0,60}\bapp\b.* | (?:\w+\ ){1,2}(?:store|shop)(?!\W*[.!?])
     )\W*$""",
     re.X | re.I,
 )
@@ -39,7 +41,8 @@ _APPEAL = re.compile(
     r"|help)|today|now)\b|\bdear readers?\b|"
     r"\bbecome a (?:member|subscriber|supporter)\b|\bmessage from the\b|\bwe need your help\b"
     r"|\byour (?:support|contribution)\b.{0,80}\b(?:difference|impact|help)|"
-    r"\brefuse to be silenced\b|\bmake a (?:donation|contribution)\b|\bthank you for (?:standing with"
+    r"\brefuse to be silenced\b|\b(?:please|help us|you can)\b.{0,40}\bmake a (?:donation|contribution)\b"
+    r"|\bthank you for (?:standing with"
     r"|supporting|reading)\b|\bstarting from just\b",
     re.I,
 )
@@ -91,27 +94,28 @@ def _stands_alone(piece: str) -> bool:
 
 
 def _drop_repeats(pieces: Sequence[str], dropped: list[bool]) -> None:
-    """A paragraph that came before, word for word, is a caption or a teaser."""
+    """A paragraph that came before, word for word, is a caption or a teaser; a labelled speaker may repeat an answer."""
     seen: set[str] = set()
     for i, piece in enumerate(pieces):
         key = " ".join(piece.lower().split())
-        dropped[i] = dropped[i] or (len(key) > 30 and key in seen)
+        dropped[i] = dropped[i] or (len(key) > 30 and key in seen and not LABEL.match(piece))
         seen.add(key)
 
 
 def _drop_appeals(pieces: Sequence[str], dropped: list[bool]) -> None:
-    """From the first to the last of several paragraphs that ask for support, all is an appeal."""
+    """Paragraphs that ask for support, and those between them where most of them ask."""
     asking = [i for i, piece in enumerate(pieces) if _APPEAL.search(piece)]
-    if len(asking) == 1:
-        dropped[asking[0]] = True
-    elif asking and asking[-1] - asking[0] <= 12:
-        dropped[asking[0] : asking[-1] + 1] = [True] * (asking[-1] + 1 - asking[0])
+    if asking and len(asking) * 2 > asking[-1] + 1 - asking[0]:
+        asking = list(range(asking[0], asking[-1] + 1))
+    for i in asking:
+        dropped[i] = True
 
 
 def _drop_tail(pieces: Sequence[str], dropped: list[bool]) -> None:
     """After "Related articles" in the second half, short paragraphs and teasers are other stories."""
+    before = [0, *accumulate(len(piece) for piece in pieces)]
     for i, piece in enumerate(pieces):
-        if i * 2 >= len(pieces) and _CLOSING.match(piece):
+        if before[i] * 2 >= before[-1] and _CLOSING.match(piece):
             rest = range(i, len(pieces))
             teasers = sum(pieces[j].rstrip().endswith(("...", "…")) or is_heading(pieces[j]) for j in rest)
             if teasers * 2 >= len(rest):

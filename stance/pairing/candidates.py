@@ -16,12 +16,12 @@ import numpy as np
 from stance.pairing.boilerplate import is_heading, mark_boilerplate
 from stance.pairing.names import keys, names_in, without_title
 from stance.pairing.quotes import (
-    SPEECH,
     Speaker,
     attribute,
     find_quotes,
     one_voice,
     quoted_share,
+    spoken_verbs,
     subject_before,
     unquoted,
 )
@@ -110,18 +110,18 @@ CUES = (*_GROUPS, *_NUMBERS)
 """Names of the columns of ``cue_matrix``, before those of the neighbours."""
 
 _CUT = re.compile(
-    r"[,;]\s+(?=\w)|\s+[—–-]{1,2}\s+|—|\s+(?=but\s|though\s|although\s|while\s|despite\s)"
-    r"|\s+(?=(?:for|of|over|to|against)\s+(?:accusing|claiming|alleging|saying|blaming|suggesting|allegations?"
+    r"[,;]\s+(?=\w)|(?<!\s)\s+[—–-]{1,2}\s+|—|(?<!\s)\s+(?=but\s|though\s|although\s|while\s|despite\s)"
+    r"|(?<!\s)\s+(?=(?:for|of|over|to|against)\s+(?:accusing|claiming|alleging|saying|blaming|suggesting|allegations?"
     r"|accusations?|claims?|charges?|counts?)\b)"
     r"|(?<=guilty)\s+(?=(?:\w+\s+\w+\s+)?to\s)|(?<=denied|denies)\s+(?=\w)|(?<=denying|refuted)\s+(?=\w)"
     r"|(?<=admitted|rejected|disputed)\s+(?=\w)"
-    r"|\s+(?=(?:the|these|those|any|all|such|his|her|their|an?|[A-Z][\w’']+)?\s?(?:\w+\s+)?(?:allegations?"
+    r"|(?<!\s)\s+(?=(?:the|these|those|any|all|such|his|her|their|an?|[A-Z][\w’']+)?\s?(?:\w+\s+)?(?:allegations?"
     r"|accusations?|claims?|charges?|reports?|"
     r"suggestions?|assertions?|complaints?|criticisms?)\s+(?:that|of|by|from|he|she|they|it|about|against|in"
     r"|made|the|who|it)\b)"
-    r"|\s+(?=(?:has|have|had|was|were|is|are)\s+(?:been\s+)?(?:\w+ly\s+)?(?:dismissed|rejected|denied|disputed"
+    r"|(?<!\s)\s+(?=(?:has|have|had|was|were|is|are)\s+(?:been\s+)?(?:\w+ly\s+)?(?:dismissed|rejected|denied|disputed"
     r"|baseless|false|groundless|untrue|unfounded)\b)"
-    r"|\s+(?=as\s)|\s+(?=(?:after|when|because)\s)|\s+(?=(?:were|was|are|is)\s{3,})|\s+(?=to\s\w+ing\b)"
+    r"|(?<!\s)\s+(?=as\s)|(?<!\s)\s+(?=(?:after|when|because)\s)|(?<!\s)\s+(?=(?:were|was|are|is)\s{3,})|(?<!\s)\s+(?=to\s\w+ing\b)"
 )
 _MIN_CLAUSE = 10
 
@@ -218,7 +218,7 @@ def _clause(reading: Reading, unit: Unit, start: int, end: int, quotes: Sequence
     """A clause, with a speaker of its own where a name leads its verb."""
     speaker = unit.speaker
     outside = unquoted(reading.text, start, end, quotes)
-    for match in SPEECH.finditer(outside):
+    for match in spoken_verbs(outside):
         name = subject_before(outside[: match.start()])
         if name and name[0].isupper():
             speaker = Speaker(name=without_title(name), cue=match.group().lower(), how="verb")
@@ -333,24 +333,16 @@ def _cues(reading: Reading, i: int, unit: Unit, memory: _Memory) -> np.ndarray:
 def quotes_near(quotes: Sequence[Span], unit: Unit) -> list[Span]:
     """The quotations that touch a unit; ``quotes`` is sorted."""
     found = []
-    for quote in quotes[bisect_right(quotes, unit.start, key=lambda q: q.end) :]:
-        if quote.start >= unit.end:
+    for k in range(bisect_right(quotes, unit.start, key=lambda q: q.end), len(quotes)):
+        if quotes[k].start >= unit.end:
             break
-        found.append(quote)
+        found.append(quotes[k])
     return found
 
 
 def strongest_cue(words: str) -> str:
     """The word that most gives a reply away, for people to read; empty if there is none."""
     for name in ("silent", "reply_to_noun", "deny", "concede", "evidence", "counter", "reply"):
-        if match := _PATTERNS[name].search(words):
-            return match.group().lower()[:60]
-    return ""
-
-
-def charge_cue(words: str) -> str:
-    """The word that most gives a charge away; empty if there is none."""
-    for name in ("accuse_of", "charge", "charge_noun", "wrong"):
         if match := _PATTERNS[name].search(words):
             return match.group().lower()[:60]
     return ""

@@ -18,7 +18,7 @@ import numpy as np
 from stance.errors import CheckpointError
 from stance.pairing.candidates import CUES, Reading, Unit, cue_matrix, quotes_near, split, strongest_cue
 from stance.pairing.names import keys, names_in
-from stance.pairing.quotes import one_voice, quoted_share
+from stance.pairing.quotes import Speaker, one_voice, quoted_share
 from stance.records import Pair, Span
 
 FORMAT = 2
@@ -35,10 +35,10 @@ HEADS = (
 """What each head decides: by cues alone, is it worth reading; is it a charge; is it a reply; does one sentence hold
 both; does the passage go on; by cues alone, is the pair worth reading; does the one answer the other."""
 
-MOST_SENTENCES = 56
-MOST_ACCUSATIONS = 14
+MOST_SENTENCES = 40
+MOST_ACCUSATIONS = 12
 MOST_RESPONSES = 8
-MOST_PAIRS = 44
+MOST_PAIRS = 28
 """In one piece of a document no more than these are read by the encoder: the likeliest. They bound the time."""
 
 Features = Callable[[Sequence[Pair]], np.ndarray]
@@ -188,9 +188,19 @@ class Passage:
         return Span(start=self.start, end=self.end)
 
     @property
+    def voice(self) -> Speaker:
+        """Who utters it and what shows it: the first one named among its units."""
+        return next((u.speaker for u in self.units if u.speaker.name), Speaker())
+
+    @property
     def speaker(self) -> str:
-        """Who utters it: the first name found among its units."""
-        return next((u.speaker.name for u in self.units if u.speaker.name), "")
+        """The name of ``voice``; empty if there is none."""
+        return self.voice.name
+
+    @property
+    def clause(self) -> bool:
+        """Whether it is a part of a sentence that holds more."""
+        return len(self.units) == 1 and self.units[0].clause
 
     def overlaps(self, other: Passage) -> bool:
         """Whether the two share text."""
@@ -470,6 +480,9 @@ def gathered(
                 joined[i] = 0.0
             if i > 0:
                 joined[i - 1] = 0.0
+        for i in range(len(joined)):
+            if not all(reading.kept[reading.units[i].sentence : reading.units[i + 1].sentence]):
+                joined[i] = 0.0  # a menu or a caption stands between
         found.append(passages(likely, joined, heads.thresholds[name], heads.thresholds[f"continues_{name}"], units))
     return found[0], found[1]
 
@@ -547,7 +560,7 @@ def _cue(reading: Reading, response: Passage) -> str:
 
 
 def _why(row: np.ndarray, reading: Reading, response: Passage) -> tuple[str, ...]:
-    """The reasons in words, strongest first."""
+    """The reasons in words, always in this order."""
     facts = dict(zip(LINK_CUES, row.tolist(), strict=True))
     named = response.speaker or "the speaker"
     cue = strongest_cue(reading.text[response.start : response.end])
@@ -567,7 +580,7 @@ def _why(row: np.ndarray, reading: Reading, response: Passage) -> tuple[str, ...
 
 def restored(passage: Passage, reading: Reading, used: Sequence[Passage]) -> Passage:
     """A clause whose sentence holds nothing else that is used, as the whole sentence again."""
-    if len(passage.units) != 1 or not passage.units[0].clause:
+    if not passage.clause:
         return passage
     sentence = reading.sentences[passage.units[0].sentence]
     if any(o is not passage and o.start < sentence.end and sentence.start < o.end for o in used):

@@ -49,8 +49,10 @@ _NOT_NAMES_LIST = """
 """
 _NOT_NAMES = frozenset(_NOT_NAMES_LIST.split())
 
+_GAP = r"[ \t\u00a0]"  # no line end: a name stands on one line
 _NAME = re.compile(
-    r"(?:(?:[A-Z]\.){2,}|[A-Z][\w’'&-]*[\w]|[A-Z]\.)(?:\s(?:(?:of|the|for|de|al|bin|van|von|and)\s(?:the\s)?)?"
+    rf"(?:(?:[A-Z]\.){{2,}}|[A-Z][\w’'&-]*[\w]|[A-Z]\.)"
+    rf"(?:{_GAP}(?:(?:of|the|for|de|al|bin|van|von|and){_GAP}(?:the{_GAP})?)?"
     r"(?:(?:[A-Z]\.){2,}|[A-Z][\w’'&-]*\w|[A-Z]\.))*"
 )
 _WORD = re.compile(r"\w[\w.&'’-]*")
@@ -59,8 +61,8 @@ _ROLES_LIST = """
     mission campaign office agency government administration department official officials minister ambassador
     mayor governor senator president chairman director bank regulator police officer union group firm carrier
     airline club federation council committee commission party army military prosecutor prosecutors judge church
-    university school hospital foundation organization organisation network newspaper white house kremlin
-    foreign defence defense team aide aides representative representatives critics opponents supporters allies
+    university school hospital foundation organization organisation network newspaper kremlin
+    team aide aides representative representatives critics opponents supporters allies
     report lawsuit complaint indictment suit
 """
 ROLES = tuple(_ROLES_LIST.split())
@@ -72,7 +74,7 @@ _BODIES_LIST = """
     kingdom times post news journal press street justice campaign administration embassy mission police army
     navy force congress parliament institute center centre school church board federation organization service
     services network radio tv media act law investigation report world national international republic embassy
-    security
+    security motors electric assembly
 """
 _BODIES = frozenset(_BODIES_LIST.split())
 
@@ -93,10 +95,9 @@ def names_in(text: str) -> list[tuple[int, str]]:
     found = []
     for match in _NAME.finditer(text):
         name, start = match.group(), match.start()
-        while name and name.split()[0].lower().strip("’'") in _NOT_NAMES:
-            parts = name.split(maxsplit=1)
-            start += len(name) - len(parts[1]) if len(parts) > 1 else len(name)
-            name = parts[1] if len(parts) > 1 else ""
+        words = re.finditer(r"\S+", name)
+        skip = next((w.start() for w in words if w.group().lower().strip("’'") not in _NOT_NAMES), len(name))
+        start, name = start + skip, name[skip:]
         name = re.sub(r"[’']s$", "", name).rstrip("’'")
         if len(name) > 1 or name in ("X",):
             found.append((start, name))
@@ -108,6 +109,7 @@ def keys(name: str) -> frozenset[str]:
     """The words by which an actor is known again: surnames, short forms, the state behind a capital or a people."""
     lowered = re.sub(r"[’']s\b", "", name.lower()).replace("’", "'")
     table, found, rest = _aliases(), set(), lowered
+    titles = []
     for alias in sorted((a for a in table if " " in a and a in lowered), key=len, reverse=True):
         if re.search(rf"\b{re.escape(alias)}\b", rest):
             found.add(table[alias])
@@ -118,24 +120,28 @@ def keys(name: str) -> frozenset[str]:
             found.add(table[word])
         elif len(word) > 2 and word not in _TITLES and word not in _NOT_NAMES:
             found.add(word)
+        elif len(word) > 2 and word not in _NOT_NAMES:
+            titles.append(word)
+    if not found and titles:  # "the Justice Department", "the Senate": all that names it is what else is a title
+        found.add(" ".join(sorted(titles)))
     return frozenset(found)
 
 
-_BEFORE_PERSON = re.compile(
-    r"^(?:(?:[\w.’'&-]+\s)*?(?:Minister|Secretary|Secretary of State|President|Senator|Sen\.|Rep\."
-    r"|Representative|Gov\.|Governor|"
-    r"Ambassador|Ambassador to the U\.N\.|Attorney General|Mr\.|Mrs\.|Ms\.|Dr\.|Judge|Justice|Mayor|Speaker"
-    r"|Director|Chairman|"
-    r"Chairwoman|Congressman|Congresswoman|Spokesman|Spokeswoman|General|Gen\.|Prime Minister|Chancellor|King"
-    r"|Prince|Pope|"
-    r"Mr|Mrs|Ms|Dr|Sen|Rep|Gov|Republican|Democrat|Lady|Sir|Sheriff|Detective|Officer|Professor|Leader|Counsel"
-    r"|Adviser)\s|(?:[A-Z]\.){2,}\s)+(?=[A-Z])"
+_TITLE = (
+    r"Minister|Secretary|Secretary of State|President|Senator|Sen\.|Rep\.|Representative|Gov\.|Governor"
+    r"|Ambassador|Ambassador to the U\.N\.|Attorney General|Mr\.|Mrs\.|Ms\.|Dr\.|Judge|Justice|Mayor|Speaker"
+    r"|Director|Chairman|Chairwoman|Congressman|Congresswoman|Spokesman|Spokeswoman|General|Gen\.|Chancellor"
+    r"|King|Prince|Pope|Mr|Mrs|Ms|Dr|Sen|Rep|Gov|Republican|Democrat|Lady|Sir|Sheriff|Detective|Officer"
+    r"|Professor|Leader|Counsel|Adviser"
 )
+_INITIALS = re.compile(r"^(?:(?:[A-Z]\.){2,}\s)+(?=[A-Z])")
+_BEFORE_PERSON = re.compile(rf"^(?:(?:[\w.’'&-]+\s)*(?:{_TITLE})\s)?(?:(?:[A-Z]\.){{2,}}\s)*(?=[A-Z])")
 
 
 def without_title(name: str) -> str:
-    """``"Russian Foreign Minister Jane Doe"`` -> ``"Jane Doe"``; a title alone is left as it is."""
-    bare = _BEFORE_PERSON.sub("", name)
+    """``"Russian Foreign Minister Jane Doe"`` -> ``"Jane Doe"``; a title alone is left as it is, and so is a body."""
+    is_body = name.rpartition(" ")[2].lower() in _BODIES  # "Justice Department", "General Motors"
+    bare = (_INITIALS if is_body else _BEFORE_PERSON).sub("", name)
     return bare if bare and not bare.startswith(("of ", "for ")) else name
 
 
@@ -145,6 +151,21 @@ def is_person(name: str) -> bool:
     if not 2 <= len(words) <= 4 or re.search(r"\b(?:of|the|for|and)\b", name) or name.lower() in _aliases():
         return False
     return not any(w.lower().strip(".,'’") in _BODIES or w.lower() in _aliases() for w in words)
+
+
+def people_in(text: str) -> tuple[str, ...]:
+    """Full names of people in a text, the most frequent first; of a long text, its first 200,000 characters."""
+    counts: dict[str, int] = {}
+    for _, name in names_in(text[:200_000]):
+        bare = without_title(name)
+        if is_person(bare) and not any(word.lower() in ROLES for word in bare.split()):
+            counts[bare] = counts.get(bare, 0) + 1
+    return tuple(sorted(counts, key=lambda name: -counts[name]))[:400]
+
+
+def is_state(name: str) -> bool:
+    """Whether a name stands for a state or another actor of the list: "Moscow", "the Kremlin", "Russian"."""
+    return name.lower() in _aliases()
 
 
 def same_actor(first: str, second: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from stance.pairing.names import ROLES, fullest, is_person, names_in, same_actor, without_title
+from stance.pairing.names import ROLES, fullest, is_person, names_in, people_in, same_actor, without_title
 from stance.pairing.sentences import Sentence, paragraphs
 from stance.records import Span
 
@@ -44,23 +45,34 @@ _CHARGING = (
 )
 SPEECH = re.compile(rf"\b(?:{_SAYING}|{_ANSWERING}|{_CHARGING})\b")
 _ACCORDING = re.compile(r"\baccording to\s+", re.I)
-_LABEL = re.compile(
+LABEL = re.compile(
     r"([A-Z][A-Z.'’-]*(?: [A-Z][A-Z.'’-]+){0,4}|[A-Z][\w.'’-]+(?: [A-Z][\w.'’-]+){0,3}|Q|A)(?:\s?\([^)]{1,40}\))?:\s+\S"
 )
+_BARE_LABEL = re.compile(r"(Q|A)(?:\.\s+|\t\s*|\s{2,})\S")
 _PRONOUN = re.compile(
     r"\b(he|she|they|it|i|we)\b(?:[’'](?:s|d|ve|re))?(?:\s+(?:also|has|have|had|then|later|further|went on to"
     r"|added and|never|repeatedly|\w+ly))*\s*$",
     re.I,
 )
-_AFTER = re.compile(r"^\s*(?:the |a |an )?([A-Z][^,.;:“”\"]{1,60})")
-_ROLE = re.compile(
-    r"\b(?:the|a|an|his|her|their|its)\s+(?:[\w’'-]+\s+){0,4}?("
+ROLE = re.compile(
+    r"\b(?:the|a|an|his|her|their|its)\s+(?:[\w’'-]+\s+){0,4}?(white\s+house|"
     + "|".join(sorted(ROLES, key=len, reverse=True))
     + r")\b"
     r"(?:\s+(?:for|of)\s+(?:the\s+)?[A-Z][\w’'.&-]+(?:\s[A-Z][\w’'.&-]+)*)?",
     re.I,
 )
+_ACTOR_FIRST = re.compile(rf"(?:the\s+)?[A-Z]|{ROLE.pattern}")
+_INVERTING_LIST = "said says asked wrote tweeted added replied declared warned argued"
+_INVERTING = frozenset(_INVERTING_LIST.split())
 _CLAUSE = re.compile(r"[;:—–]|,\s+(?:but|while|and|as|after|although|though|whereas)\s|\bthat\s|\bwhile\s|\bafter\s")
+_LAST = re.compile(r"(?:,|\s{3,})\s*(?P<who>[^,\s][^,]{1,60})$")
+"""What stands between a verb and the comma, or the blanked quotation, before it."""
+_LISTED = re.compile(r"[A-Z][\w.’'-]*,\s+(?:the\s+)?[A-Z][^,]*?\sand\s[^,]*$")  # "Nordia, Sudland and Westmark"
+_STOP = re.compile(
+    r"[,;:(“\"]|(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bMrs)(?<!\bSen)(?<!\bRep)(?<!\bGov)(?<!\bGen)(?<!\b[A-Z])\."
+    r"|\b(?:who|which|that|in|on|at|after|during|when|told|said)\b"
+)
+_BEING = re.compile(r"\b(?:am|is|are|was|were|be|been|being)(?:\s+(?:also|not|then|later|\w+ly))?\s+$|[’']s\s+$")
 _PUBLIC = frozenset(["it", "they"])
 _NO_LABEL_LIST = """
     note update editor’s editor's watch photo image related more source sources read breaking here why how what
@@ -104,7 +116,8 @@ def _quotes_of(text: str, start: int, end: int, goes_on: bool) -> list[Span]:
     opened: int | None = None
     for at in range(start, end):
         mark = text[at]
-        if mark == "“" or (mark == '"' and opened is None):
+        straight = mark == '"' and (at == start or not text[at - 1].isalnum())  # 6" is a length
+        if mark == "“" or (straight and opened is None):
             opened = at if opened is None else opened
         elif mark in '”"' and opened is not None:
             found.append(Span(start=opened, end=at + 1))
@@ -140,7 +153,7 @@ def attribute(text: str, sentences: Sequence[Sentence], quotes: Sequence[Span]) 
     Returns:
         One ``Speaker`` for each sentence.
     """
-    known = _people(text)
+    known = people_in(text)
     near = _nearby(sentences, quotes)
     found = [_stated(text, s, near[i]) for i, s in enumerate(sentences)]
     found = _label_turns(text, sentences, found)
@@ -156,22 +169,12 @@ def _nearby(sentences: Sequence[Sentence], quotes: Sequence[Span]) -> list[list[
         while first < len(quotes) and quotes[first].end <= sentence.start:
             first += 1
         touching = []
-        for quote in quotes[first:]:
-            if quote.start >= sentence.end:
+        for k in range(first, len(quotes)):
+            if quotes[k].start >= sentence.end:
                 break
-            touching.append(quote)
+            touching.append(quotes[k])
         near.append(touching)
     return near
-
-
-def _people(text: str) -> tuple[str, ...]:
-    """Names of at least two words, most frequent first."""
-    counts: dict[str, int] = {}
-    for _, name in names_in(text[:200_000]):
-        name = without_title(name)
-        if is_person(name):
-            counts[name] = counts.get(name, 0) + 1
-    return tuple(sorted(counts, key=lambda name: -counts[name]))[:400]
 
 
 def _stated(text: str, sentence: Sentence, quotes: Sequence[Span]) -> Speaker:
@@ -181,11 +184,19 @@ def _stated(text: str, sentence: Sentence, quotes: Sequence[Span]) -> Speaker:
         name = _name_after(outside[match.end() :])
         if name:
             return Speaker(name=name, cue="according to", how="according")
-    for match in SPEECH.finditer(outside):
+    for match in spoken_verbs(outside):
         name = subject_before(outside[: match.start()]) or _inverted(outside, match)
         if name:
             return Speaker(name=name, cue=match.group().lower(), how="verb")
     return Speaker()
+
+
+def spoken_verbs(outside: str) -> Iterator[re.Match[str]]:
+    """Verbs of speech whose subject speaks; not "was asked", nor the noun in "Holm's claims"."""
+    for match in SPEECH.finditer(outside):
+        before = outside[max(0, match.start() - 40) : match.start()]
+        if match.group().endswith("ing") or not _BEING.search(before):
+            yield match
 
 
 def subject_before(left: str) -> str:
@@ -201,10 +212,19 @@ def subject_before(left: str) -> str:
 
 
 def _head(clause: str) -> str:
-    """The actor of a clause: a person's full name before a role, a role before another name."""
+    """The actor of a clause: who stands beside the verb, behind a comma; else as ``_actor_of`` says."""
+    beside = _LAST.search(clause)
+    name = ""
+    if beside and _ACTOR_FIRST.match(beside.group("who")) and not _LISTED.search(clause):
+        name = _actor_of(beside.group("who"))
+    return name or _actor_of(clause)
+
+
+def _actor_of(clause: str) -> str:
+    """A person's full name before a role, a role before another name."""
     named = [without_title(name) for _, name in names_in(clause)]
     people = [n for n in named if is_person(n)]
-    roles = list(_ROLE.finditer(clause))
+    roles = list(ROLE.finditer(clause))
     role = roles[-1] if roles else None
     if people and (role is None or clause.rfind(people[-1]) > role.start() - 60):
         return people[-1]
@@ -215,18 +235,8 @@ def _head(clause: str) -> str:
 
 def _inverted(outside: str, verb: re.Match[str]) -> str:
     """``... ," said Jane Doe``: the subject after the verb."""
-    if verb.group().lower() not in (
-        "said",
-        "says",
-        "asked",
-        "wrote",
-        "tweeted",
-        "added",
-        "replied",
-        "declared",
-        "warned",
-        "argued",
-    ):
+    behind_quotation = verb.start() > 2 and not re.search(r"\w", outside[: verb.start()])
+    if not behind_quotation and verb.group().lower() not in _INVERTING:
         return ""
     return _name_after(outside[verb.end() :])
 
@@ -235,13 +245,11 @@ def _name_after(right: str) -> str:
     right = right.lstrip()
     if match := re.match(r"(he|she|they|it)\b", right, re.I):
         return match.group(1).lower()
-    head = re.split(r"[,.;:(“\"]|\b(?:who|which|that|in|on|at|after|during|when|told|said)\b", right, maxsplit=1)[
-        0
-    ].strip()
+    head = _STOP.split(right, maxsplit=1)[0].strip()
     if not head or len(head) > 90:
         return ""
     named = [without_title(name) for _, name in names_in(head)]
-    role = _ROLE.match(head)
+    role = ROLE.match(head)
     people = [n for n in named if is_person(n)]
     if people and not re.search(rf"\b(?:for|of) (?:the )?{re.escape(people[-1])}", head):
         return people[-1]
@@ -252,25 +260,33 @@ def _name_after(right: str) -> str:
 
 def _label_turns(text: str, sentences: Sequence[Sentence], found: Sequence[Speaker]) -> list[Speaker]:
     """In a transcript, a label speaks for all that follows until the next one."""
-    labels = [_label_of(text, s) for s in sentences]
-    if sum(bool(label) for label in labels) < 2:
+    raw = [_raw_label(text, s) for s in sentences]
+    if "Q" not in raw:  # "A. Berg" is a name
+        raw = [_raw_label(text, s, bare=False) for s in sentences]
+    counts = Counter(label for label in raw if label)
+    capitals = sum(n for label, n in counts.items() if label.isupper())
+    if counts.total() < 2 or not (capitals or max(counts.values()) > 1):  # "Background: ... Conclusion: ..."
         return list(found)
+    labels = [_shown_label(label) for label in raw]
     out: list[Speaker] = []
     current, turn = "", -1
     for label, speaker, sentence in zip(labels, found, sentences, strict=True):
         if label:
             current, turn = label, turn + 1
-        elif sentence.first and current and not label and len(text) > 0 and _narrates(text, sentence):
+        elif capitals < 2 and sentence.first and current and _narrates(text, sentence):
             current = ""
         out.append(Speaker(name=current, cue=f"{current}:", how="label", turn=turn) if current else speaker)
     return out
 
 
-def _label_of(text: str, sentence: Sentence) -> str:
-    match = _LABEL.match(text[sentence.start : min(sentence.end, sentence.start + 90)])
-    if match is None or match.group(1).lower().split()[0] in _NO_LABEL:
-        return ""
-    label = match.group(1)
+def _raw_label(text: str, sentence: Sentence, *, bare: bool = True) -> str:
+    """The label that opens a sentence; with ``bare``, "Q." and "A" before a wide gap count as labels too."""
+    opening = text[sentence.start : min(sentence.end, sentence.start + 90)]
+    match = LABEL.match(opening) or (_BARE_LABEL.match(opening) if bare and sentence.first else None)
+    return "" if match is None or match.group(1).lower().split()[0] in _NO_LABEL else match.group(1)
+
+
+def _shown_label(label: str) -> str:
     return label.title().replace("’S", "’s") if label.isupper() and len(label) > 1 else label
 
 

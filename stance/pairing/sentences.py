@@ -16,9 +16,10 @@ _BLOCK = 20_000
 """A paragraph longer than this is segmented in pieces cut at white space."""
 
 _LINE = re.compile(r"[^\r\n\u2028\u2029\x0b\x0c]+")
+_ONE_BREAK = re.compile(r"[ \t]*(?:\r\n|\n|\r)[ \t]*")
 _LABEL = re.compile(r"(?:(?<=\s)|^)(?:[A-Z][A-Z.'’-]+(?: [A-Z][A-Z.'’-]+){0,4}|Q|A):\s")
 _INNER = re.compile(r"(?<=[.!?])[\"”’')]?\s+(?=[\"“‘]?[A-Z])")
-_OPENING = re.compile(r"\s+([\"“‘(\[]+)\s*$")
+_OPENING = re.compile(r"(?<!\s)\s+([\"“‘(\[]+)\s*$")
 _ABBREVIATION = re.compile(
     r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Sen|Rep|Gov|Gen|Col|Lt|Sgt|Capt|Adm|Prof|Rev|Hon|St|Jr|Sr|No|vs|Jan|Feb|Mar|Apr"
     r"|Jun|Jul|Aug"
@@ -51,18 +52,30 @@ class Sentence:
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """The lines of a text that are not blank, as character offsets without the white space around them."""
+    """The lines of a text that are not blank, as character offsets without the white space around them.
+
+    A line that begins in lower case goes on with the line right above it: the text was wrapped by hand.
+    """
+    held: tuple[int, int] | None = None
     for line in _LINE.finditer(text):
         start, end = _trimmed(text, *line.span())
-        if start < end:
-            yield start, end
+        if start >= end:
+            continue
+        if held and text[start].islower() and _ONE_BREAK.fullmatch(text, held[1], start):
+            held = held[0], end
+            continue
+        if held:
+            yield held
+        held = start, end
+    if held:
+        yield held
 
 
 def split_sentences(text: str, language: str = "en") -> list[Sentence]:
     """Cut a text into sentences.
 
     Args:
-        text: Any text; each line is a paragraph and no sentence crosses a line.
+        text: Any text; each line is a paragraph (see ``paragraphs``) and no sentence crosses into another.
         language: Two-letter code of its language.
 
     Returns:
@@ -97,7 +110,7 @@ def _boundaries(paragraph: str, language: str) -> Iterator[int]:
         begin = paragraph.find(piece, position)
         if begin < 0:  # the segmenter changed the text: keep what it has found so far and go on
             continue
-        hanging = _OPENING.search(paragraph[:begin])
+        hanging = _OPENING.search(paragraph, max(0, begin - 16), begin)
         yield hanging.start(1) if hanging and hanging.start(1) > position - 1 else begin
         position = begin + len(piece)
 

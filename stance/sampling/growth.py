@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,8 @@ def learning_curve(
         seed: Seed of the splits.
 
     Raises:
-        InputError: There are too few pairs or documents, or one outcome only.
+        InputError: There are too few pairs or documents, one document holds over four fifths of the pairs, or there is one
+            outcome only.
 
     Source: Figueroa et al. 2012 for the law; Nadeau and Bengio 2003 for how much repeated splits know.
     """
@@ -77,6 +79,12 @@ def learning_curve(
             f"a learning curve needs 40 pairs from 10 documents; there are {len(pairs)} from {len(set(documents))}"
         )
     _, gold = outcome_columns(pairs)
+    most = max(Counter(documents).values())
+    if len(pairs) - most < len(pairs) // 5:  # nowhere to cut where that document comes last
+        raise InputError(
+            f"one document holds {most} of the {len(pairs)} pairs, and no document may be trained and tested on at once; "
+            f"add pairs of other documents, or leave all but {4 * (len(pairs) - most)} pairs of that one out"
+        )
     features = open_model(model).features(list(pairs))
     splits = list(_splits(documents, repeats, seed))
     largest = min(len(train) for train, _ in splits)
