@@ -267,37 +267,6 @@ def test_nothing_is_counted_while_a_vote_is_being_taken_in(table, ask):
     assert not asking.is_alive()
 
 
-def test_agreement_is_counted_while_others_vote(table):
-    store, ben = Store(table, annotator="anna"), Store(table, annotator="ben")
-    for i in range(N):
-        ben.change(i, 0, ["denial"], done=True)
-    for i in range(N):
-        store.change(i, 0, ["denial"], done=True)
-    event = store._event("vote", 0, store.vote(0))
-    stop, failures = threading.Event(), []
-
-    def count():
-        try:
-            while not stop.is_set():
-                assert store.agreement()["n"] == store.progress() == N
-        except BaseException as error:
-            failures.append(error)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    counter = threading.Thread(target=count)
-    try:
-        counter.start()
-        for i in range(1000):
-            with store._lock:
-                store._apply({**event, "item": store.keys[i % N]})
-    finally:
-        stop.set()
-        counter.join(10)
-        sys.setswitchinterval(interval)
-    assert failures == []
-
-
 # The command and what it prints
 
 

@@ -141,7 +141,8 @@ def test_a_label_set_that_cannot_be_is_refused(labels, tmp_path, tiny_bert):
         fine_tune(pairs, output=tmp_path / "m", base=tiny_bert, labels=labels, recipe=QUICK, progress=False)
 
 
-def test_a_base_that_is_not_there_is_named_and_leaves_nothing_behind(tmp_path):
+def test_a_base_that_is_not_there_is_named_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # so that no hub is asked again and again
     with pytest.raises(CheckpointError, match="cannot start from 'no-such-encoder'"):
         fine_tune(own(toy_pairs(60, seed=1), NAMES), output=tmp_path / "m", base="no-such-encoder", progress=False)
     assert not list(tmp_path.iterdir())
