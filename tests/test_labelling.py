@@ -616,7 +616,9 @@ def test_a_finished_pair_that_is_changed_stays_finished_and_an_undecided_one_doe
     heading(page, "Pair 2")
     vote = Store(table, annotator="anna").vote(0)
     assert vote.labels == ("acknowledgment", "denial") and vote.done
-    press(page, "ArrowLeft", "0", "0", "ArrowRight")
+    press(page, "ArrowLeft")
+    heading(page, "Pair 1 of 30 · done")
+    press(page, "0", "0", "ArrowRight")
     heading(page, "Pair 2")
     vote = Store(table, annotator="anna").vote(0)
     assert vote.labels is None and not vote.done
