@@ -578,7 +578,7 @@ def test_each_key_is_on_disk_before_anything_else_shows(page, table):
     status(page, "Denial. Saved.")
     assert Store(table, annotator="anna").vote(0).labels == ("denial",)
     page.reload()
-    page.wait_for_function("document.getElementById('held-denial').checked")
+    page.wait_for_selector("#held-denial:checked", state="attached")
 
 
 def test_a_press_marks_the_next_makes_primary_the_next_takes_off(page):

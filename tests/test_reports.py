@@ -275,7 +275,7 @@ def test_the_page_works_by_keyboard_in_a_browser(ledger: Ledger, tmp_path: Path)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.goto(path.as_uri())
-        page.wait_for_function("document.querySelectorAll('.lines path').length === 3")
+        page.wait_for_function("() => document.querySelectorAll('.lines path').length === 3")
         page.keyboard.press("j")
         assert page.evaluate("document.activeElement.id") == "0-r0"
         assert page.evaluate("document.querySelectorAll('.mark.on').length") >= 2
