@@ -270,7 +270,7 @@ def test_the_page_works_by_keyboard_in_a_browser(ledger: Ledger, tmp_path: Path)
             browser = play.chromium.launch(executable_path=_chromium())
         except sync_api.Error as error:
             pytest.skip(f"no browser here: {str(error)[:80]}")
-        page = browser.new_page(offline=True) if False else browser.new_context(offline=True).new_page()
+        page = browser.new_context(offline=True).new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
