@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 
 from stance.api import Model, open_model
-from stance.checkpoint import is_checkpoint
 from stance.encoding import as_pair
 from stance.errors import ColumnError, InputError, MissingExtraError
 from stance.labels import NONE, as_label
@@ -186,7 +185,7 @@ class StanceEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         base = os.fspath(self.model) if not hasattr(self.model, "path") else os.fspath(self.model.path)
         options = dict(self.options or {})
         if self.random_state is not None:
-            recipe = options.get("recipe") or (finetuning.CONTINUED if is_checkpoint(base) else finetuning.Recipe())
+            recipe = options.get("recipe") or finetuning.default_recipe(base)
             options["recipe"] = replace(recipe, seed=int(self.random_state))
         finetuning.fine_tune(rows, output=output, base=base, **options)
         self.checkpoint_ = str(output)

@@ -160,7 +160,8 @@ def handed(toy, monkeypatch):
         handed.update(pairs=list(pairs), output=Path(output), base=base, options=options)
 
     module = types.ModuleType("stance.finetuning")
-    module.fine_tune, module.Recipe, module.CONTINUED = fine_tune, Training, Training(epochs=4)
+    module.fine_tune = fine_tune
+    module.default_recipe = lambda base: Training(epochs=4) if base == "default" else Training()
     monkeypatch.setitem(sys.modules, "stance.finetuning", module)
     monkeypatch.setattr("stance.finetuning", module, raising=False)
     monkeypatch.setattr("stance.estimator.open_model", lambda model: toy)

@@ -98,9 +98,8 @@ class CsvPieces(_TextPieces):
     def encode(self, chunk: Chunk, keep: Sequence[int], added: Mapping[str, list[Any]], *, first: bool) -> bytes:
         """See ``Pieces``."""
         buffer = io.StringIO(newline="")
-        writer = csv.writer(
-            buffer, delimiter=self._delimiter
-        )  # ends lines as RFC 4180 says; Python before 3.11.9 quotes "\r" only then
+        # lines end as RFC 4180 says; Python before 3.11.9 quotes a lone "\r" only then
+        writer = csv.writer(buffer, delimiter=self._delimiter)
         if first:
             writer.writerow([*self._columns, *self._added])
         _check_known(chunk, self._columns)
