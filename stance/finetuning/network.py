@@ -23,7 +23,7 @@ from stance.finetuning.recipe import Recipe
 class Trainee(nn.Module):
     """The classifier with its loss, and the linear maps that are refitted after training.
 
-    One maps logits to sets, the other the features that ``stance.documents`` reads to the questions beside the stances.
+    One maps logits to sets, the other the features that ``stance.pairing`` reads to the questions beside the stances.
     """
 
     def __init__(self, model: Any, class_weight: Sequence[float], recipe: Recipe, questions: int = 0) -> None:
