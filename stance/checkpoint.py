@@ -4,7 +4,8 @@
     tokenizer.json      the tokenizer
     model.onnx          the served graph, int8                                  (one of the two,
     config.json, model.safetensors   an ordinary transformers classifier         or both)
-    documents.npz       the heads that find accusations and links (optional)
+    documents.onnx, documents.npz    the network that finds pairs in documents, and its heads (optional);
+                        weights that it shares with model.onnx it reads from there
     README.md           the model card
 
 No file is a pickle, so loading a checkpoint runs nobody's code.
@@ -31,9 +32,10 @@ SETTINGS_FILE = "stance.json"
 TOKENIZER_FILE = "tokenizer.json"
 ONNX_FILE = "model.onnx"
 TORCH_FILE = "model.safetensors"
+ARTICLES_FILE = "documents.onnx"
 HEADS_FILE = "documents.npz"
 CARD_FILE = "README.md"
-_HASHED = (TOKENIZER_FILE, ONNX_FILE, TORCH_FILE, HEADS_FILE)
+_HASHED = (TOKENIZER_FILE, ONNX_FILE, TORCH_FILE, ARTICLES_FILE, HEADS_FILE)
 
 DEFAULT = Path(__file__).parent / "model"
 """The folder of the checkpoint that ships with the library."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from stance.backends.graph_weights import channel_axis, stored_forms
 from stance.checkpoint import (
+    ARTICLES_FILE,
     CARD_FILE,
     HEADS_FILE,
     ONNX_FILE,
@@ -69,7 +71,7 @@ def export(output: str | os.PathLike[str], *, model: str | os.PathLike[str] = "d
     try:
         read_model(source).save_pretrained(draft)
         write_tokenizer(source / TOKENIZER_FILE, draft, settings.max_tokens)
-        for name in (ONNX_FILE, HEADS_FILE, CARD_FILE):
+        for name in (ONNX_FILE, ARTICLES_FILE, HEADS_FILE, CARD_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, draft / name)
         write_settings(draft, settings)
@@ -113,49 +115,113 @@ def write_graph(model: Any, folder: Path) -> Path:
         model: An ``AutoModelForSequenceClassification``.
         folder: Where ``model.onnx`` goes.
     """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from stance.backends.torch_network import StanceNetwork
+
+    ids = torch.arange(10, 34).reshape(2, 12)
+    types = ids * 0
+    types[:, 6:] = 1
+    inputs = {"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": types}
+    axes = {name: {0: "pairs", 1: "tokens"} for name in inputs}
+    outputs = {"logits": {0: "pairs"}, "features": {0: "pairs"}}
+    network = StanceNetwork(with_plain_attention(model, AutoModelForSequenceClassification))
+    return store_graph(network, model, inputs, outputs, axes, folder / ONNX_FILE)
+
+
+def store_graph(
+    network: Any,
+    model: Any,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Mapping[int, str]],
+    axes: Mapping[str, Mapping[int, str]],
+    path: Path,
+) -> Path:
+    """Trace a network, fuse it, store its large matrices as int8.
+
+    Args:
+        network: What to trace.
+        model: The ``transformers`` model in it, whose names the weights get.
+        inputs: By name, in order: tensors to trace with.
+        outputs: By name, in order: which of their axes vary.
+        axes: The same for inputs.
+        path: Where the graph goes.
+    """
     import onnx
 
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain.onnx"
-        _trace(model, plain)
+        _trace(network, inputs, outputs, axes, plain)
         graph = _fused(model, plain)
         _name_weights(graph, model)
         _store_as_int8(graph.graph)
-        onnx.save(graph, str(folder / ONNX_FILE))
-    return folder / ONNX_FILE
+        onnx.save(graph, str(path))
+    return path
 
 
-def _trace(model: Any, path: Path) -> None:
+def share_weights(path: Path, other: Path) -> int:
+    """Let a graph read those of its stored weights that another graph in the same folder holds too from there.
+
+    Args:
+        path: The graph that becomes smaller.
+        other: The graph that it leans on, which must stay as it is.
+
+    Returns:
+        How many bytes are shared.
+    """
+    import onnx
+
+    held = other.read_bytes()
+    model = onnx.load(str(path))
+    shared = 0
+    for tensor in model.graph.initializer:
+        size = len(tensor.raw_data)
+        if size >= _SMALL and (offset := held.find(tensor.raw_data)) >= 0:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in (("location", other.name), ("offset", offset), ("length", size)):
+                tensor.external_data.add(key=key, value=str(value))
+            shared += size
+    path.write_bytes(model.SerializeToString())
+    return shared
+
+
+def _trace(
+    network: Any,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Mapping[int, str]],
+    axes: Mapping[str, Mapping[int, str]],
+    path: Path,
+) -> None:
     import torch
 
-    from stance.backends.torch_network import StanceNetwork
-
-    network = StanceNetwork(_with_plain_attention(model)).float().cpu().eval()
-    ids = torch.arange(10, 34).reshape(2, 12)
-    types = torch.zeros_like(ids)
-    types[:, 6:] = 1
-    names = ["input_ids", "attention_mask", "token_type_ids"]
-    axes = {name: {0: "pairs", 1: "tokens"} for name in names} | {"logits": {0: "pairs"}, "features": {0: "pairs"}}
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter is deprecated, and the tracer warns of every shape
         torch.onnx.export(
-            network,
-            (ids, torch.ones_like(ids), types),
+            network.float().cpu().eval(),
+            tuple(inputs.values()),
             str(path),
-            input_names=names,
-            output_names=["logits", "features"],
-            dynamic_axes=axes,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={**axes, **outputs},
             opset_version=_OPSET,
             dynamo=False,  # the newer exporter's graphs are not ones that onnxruntime's BERT fusion recognises
         )
 
 
-def _with_plain_attention(model: Any) -> Any:
-    """The same weights with attention written out, the form that the fusion knows."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+def with_plain_attention(model: Any, kind: Any, **options: Any) -> Any:
+    """The same weights with attention written out, the form that the fusion knows.
+
+    Args:
+        model: A ``transformers`` model.
+        kind: The ``Auto`` class to build it with.
+        **options: Passed on to the model.
+    """
+    from transformers import AutoConfig
 
     config = AutoConfig.for_model(**model.config.to_dict())
-    plain = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    plain = kind.from_config(config, attn_implementation="eager", **options)
     plain.load_state_dict(model.state_dict())
     return plain
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from stance.api import Model, open_model
-from stance.checkpoint import HEADS_FILE
+from stance.checkpoint import ARTICLES_FILE, DEFAULT, HEADS_FILE, SETTINGS_FILE, TOKENIZER_FILE, read_settings, verify
 from stance.classifier import StanceClassifier
 from stance.documents import read_document, read_folder
 from stance.errors import DocumentError, MissingExtraError
-from stance.pairing import Findings, Heads, find
+from stance.pairing import Finder, find
+from stance.pairing.finder import load
 from stance.records import Document, Ledger, LedgerItem, Pair
 
 Source = str | Document | os.PathLike[str]
@@ -25,17 +26,18 @@ def extract_pairs(document: Source, *, model: Model = "default") -> list[Pair]:
 
     Args:
         document: The text, a ``Document``, or the ``Path`` of a file.
-        model: A checkpoint with document heads, by name or folder, or one that is open.
+        model: The checkpoint that judges, by name or folder, or one that is open. Where it holds no network that finds pairs
+            in documents (a fine-tuned one does not), the default checkpoint's finds them.
 
     Returns:
         The pairs in the order of their responses, with exact spans, sentences, speakers, and how sure each link is.
 
     Raises:
         DocumentError: The file cannot be read.
-        CheckpointError: The checkpoint has no document heads.
+        CheckpointError: The checkpoint is damaged.
     """
     classifier = open_model(model)
-    return list(_find(read_document(document), classifier).pairs)
+    return list(find(read_document(document), _finder(classifier)[0]).pairs)
 
 
 @overload
@@ -60,13 +62,14 @@ def analyze(
     Args:
         document: A text, a ``Document`` or the ``Path`` of a file gives one ``Ledger``; the ``Path`` of a folder, or an
             iterable of these, gives an iterator of ledgers, read one at a time.
-        model: A checkpoint with document heads, by name or folder, or one that is open.
+        model: The checkpoint that judges, by name or folder, or one that is open. Where it holds no network that finds pairs
+            in documents (a fine-tuned one does not), the default checkpoint's finds them.
         report: For a folder or an iterable: called with each document that cannot be read and the error, and the next
             one follows. If ``None``, a warning is given instead.
 
     Raises:
         DocumentError: A single document cannot be read.
-        CheckpointError: The checkpoint has no document heads.
+        CheckpointError: The checkpoint is damaged.
     """
     classifier = open_model(model)
     if isinstance(document, (str, Document)) or (isinstance(document, os.PathLike) and not Path(document).is_dir()):
@@ -93,22 +96,39 @@ def _warn(source: object, error: Exception) -> None:
     warnings.warn(f"skipped: {error}", stacklevel=3)
 
 
-def _heads(folder: Path) -> Heads:
-    path = folder / HEADS_FILE
-    return _load_heads(path, path.stat().st_mtime_ns if path.is_file() else 0)
+def _finder(classifier: StanceClassifier) -> tuple[Finder, str]:
+    """The finder of a checkpoint, or that of the default one where it has none; and whose it is."""
+    own = (classifier.path / ARTICLES_FILE).is_file()
+    folder = classifier.path if own else DEFAULT
+    return _open_finder(folder, (folder / SETTINGS_FILE).stat().st_mtime_ns), _named(folder, classifier)
 
 
-@lru_cache(maxsize=4)
-def _load_heads(path: Path, written: int) -> Heads:
-    return Heads.load(path)
+def _named(folder: Path, classifier: StanceClassifier) -> str:
+    settings = classifier.settings
+    judge = f"{settings.name} {settings.version} {settings.digest}"
+    if folder == classifier.path:
+        return judge
+    other = read_settings(folder)
+    return f"{judge}, pairs found by {other.name} {other.version} {other.digest}"
 
 
-def _find(document: Document, classifier: StanceClassifier) -> Findings:
-    return find(document, _heads(classifier.path), classifier.features)
+@lru_cache(maxsize=2)
+def _open_finder(folder: Path, written: int) -> Finder:
+    from tokenizers import Tokenizer
+
+    from stance.backends.onnx_graph import open_articles
+
+    verify(folder, read_settings(folder))  # the graph reads weights that it shares from model.onnx, by their place
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return load(folder / HEADS_FILE, open_articles(folder / ARTICLES_FILE), tokenizer)
 
 
 def _ledger(document: Document, classifier: StanceClassifier) -> Ledger:
-    findings = _find(document, classifier)
+    finder, model = _finder(classifier)
+    findings = find(document, finder)
     predictions = classifier.classify_pairs(findings.pairs)
     return Ledger(
         document=document,
@@ -117,6 +137,6 @@ def _ledger(document: Document, classifier: StanceClassifier) -> Ledger:
             for pair, prediction in zip(findings.pairs, predictions, strict=True)
         ),
         accusations=findings.accusations,
-        model=f"{classifier.settings.name} {classifier.settings.version} {classifier.settings.digest}",
+        model=model,
         chains=findings.chains,
     )

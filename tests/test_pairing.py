@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_model import word_tokenizer
 
 from stance.errors import CheckpointError
-from stance.pairing import Heads, find, read
+from stance.pairing import Finder, find, read
 from stance.pairing.actors import answer_actor, charge_actors
 from stance.pairing.boilerplate import mark_boilerplate
-from stance.pairing.candidates import CUES, Unit, split, split_point
-from stance.pairing.links import HEADS, LINK_CUES, Head, Passage, chosen, find_passages
+from stance.pairing.candidates import CUES, Reading, Unit, cue_matrix, split, split_point
+from stance.pairing.finder import load, save, scorer
+from stance.pairing.layout import FARTHEST, PAIR_FACTS, WINDOW, distances, lay_out
+from stance.pairing.links import LINK_COLUMNS, Head, Passage, chosen, find_passages
 from stance.pairing.names import keys, names_in, people_in, same_actor, without_title
+from stance.pairing.network import Scores, merged
 from stance.pairing.quotes import attribute, find_quotes
 from stance.pairing.sentences import split_sentences
-from stance.records import Accusation, Document, Pair, Span
-
-STATES = 4
+from stance.records import Accusation, Document, Span
 
 
 def _speakers(text: str) -> list[str]:
@@ -191,44 +193,58 @@ def test_a_plain_sentence_is_not_cut() -> None:
     assert split(reading, reading.units[0]) is None
 
 
-# -- finding pairs, with heads made by hand
+# -- finding pairs, with a network made by hand
 
 
-def _hand_made(columns: Sequence[str], weights: Mapping[str, float], bias: float) -> Head:
-    matrix = np.array([[weights.get(name, 0.0)] for name in columns], np.float32)
+def _by_cues(
+    charge: float = 4.0, reply: float = 4.0, goes_on: float = 0.0, only_one: bool = True
+) -> Callable[[Reading], Scores]:
+    """A network that goes by words of charge and of reply; of a sentence with both it says that it replies."""
+
+    def score(reading: Reading) -> Scores:
+        cues = cue_matrix(reading)
+        cuts = {i: cut for i, unit in enumerate(reading.units) if (cut := split(reading, unit)) is not None}
+        n = len(reading.units)
+        charged, replied = (cues[:, CUES.index(name)] > 0 for name in ("charge", "reply"))
+        logits = np.stack(
+            [np.where(charged & ~(replied & only_one), charge, -4.0), np.where(replied, reply, -4.0)], axis=1
+        )
+        rows = {i: (n + 2 * k, n + 2 * k + 1) for k, i in enumerate(cuts)}
+        links = np.full((n + 2 * len(cuts),) * 2, -4.0, np.float32)
+        for i, (a, b) in rows.items():
+            links[a, b] = 4.0 * bool(charged[i])
+        sides = 1 / (1 + np.exp(-np.vstack([logits, *([[4.0, -4.0], [-4.0, 4.0]] for _ in cuts)])))
+        return Scores(
+            units=(*reading.units, *(unit for cut in cuts.values() for unit in cut)),
+            cuts=rows,
+            sides=sides.astype(np.float32),
+            goes_on=np.full((max(0, n - 1), 2), goes_on, np.float32),
+            links=links,
+        )
+
+    return score
+
+
+THRESHOLDS = dict.fromkeys(
+    (
+        "accusation", "response", "both", "continues_accusation", "continues_response", "link", "link_more",
+        "accusation_shown",
+    ),
+    0.5,
+)  # fmt: skip
+
+
+def _finder(score: Callable[[Reading], Scores] | None = None, **thresholds: float) -> Finder:
+    columns = LINK_COLUMNS
+    wanted = {"after": 3.0, "answerer_is_charged": 3.0}
     n = len(columns)
-    return Head(
-        mean=np.zeros(n, np.float32), scale=np.ones(n, np.float32), layers=((matrix, np.array([bias], np.float32)),)
+    link = Head(
+        np.zeros(n, np.float32),
+        np.ones(n, np.float32),
+        np.array([wanted.get(name, 0.0) for name in columns], np.float32),
+        -4.0,
     )
-
-
-def _columns(*, neighbours: bool) -> list[str]:
-    names = [f"state{i}" for i in range(STATES)] + list(CUES)
-    return names + ([f"{side}:{c}" for side in ("before", "after") for c in CUES] if neighbours else [])
-
-
-@pytest.fixture
-def heads() -> Heads:
-    cues = _columns(neighbours=True)
-    links = [f"state{i}" for i in range(STATES)] + list(LINK_CUES)
-    both = [f"state{i}" for i in range(STATES)] + ["a", "r", *CUES, "x", "y", "z"]
-    on = ["a", "r", "a2", "r2", "joined", "paragraph", "voice", "next", "q1", "q2", *CUES, *(f"2{c}" for c in CUES)]
-    made = {
-        "screen": _hand_made(cues[STATES:], {}, 5.0),
-        "accusation": _hand_made(cues, {"charge": 8.0, "reply": -6.0}, -4.0),
-        "response": _hand_made(cues, {"reply": 8.0}, -4.0),
-        "both": _hand_made(both, {"reply": 2.0, "charge": 2.0}, -3.0),
-        "continues_accusation": _hand_made(on, {}, -5.0),
-        "continues_response": _hand_made(on, {"joined": 8.0}, -4.0),
-        "link_screen": _hand_made(list(LINK_CUES), {}, 5.0),
-        "link": _hand_made(links, {"after": 3.0, "answerer_is_charged": 3.0}, -4.0),
-    }
-    names = (*HEADS, "accusation_shown", "link_more")
-    return Heads(heads=made, thresholds=dict.fromkeys(names, 0.5))
-
-
-def _features(pairs: Sequence[Pair]) -> np.ndarray:
-    return np.zeros((len(pairs), STATES), np.float32)
+    return Finder(score=score or _by_cues(), link=link, thresholds={**THRESHOLDS, **thresholds})
 
 
 ARTICLE = (
@@ -246,8 +262,8 @@ def test_a_response_keeps_its_likeliest_accusation_and_further_ones_only_where_t
     assert chosen([], np.zeros(0), {"link": 0.3, "link_more": 0.7}).tolist() == []
 
 
-def test_a_pair_is_found_with_exact_spans_speakers_and_reasons(heads: Heads) -> None:
-    found = find(Document(text=ARTICLE, id="n1"), heads, _features)
+def test_a_pair_is_found_with_exact_spans_speakers_and_reasons() -> None:
+    found = find(Document(text=ARTICLE, id="n1"), _finder())
     (pair,) = found.pairs
     assert pair.accusation == "Nordia accused Sudland on Monday of moving tanks to the river."
     assert pair.response == "Sudland denied the charge."
@@ -258,16 +274,16 @@ def test_a_pair_is_found_with_exact_spans_speakers_and_reasons(heads: Heads) -> 
     assert "den" in pair.cue and any("named in the accusation" in reason for reason in pair.why)
 
 
-def test_an_accusation_that_nobody_answers_is_listed(heads: Heads) -> None:
-    found = find(Document(text=ARTICLE), heads, _features)
+def test_an_accusation_that_nobody_answers_is_listed() -> None:
+    found = find(Document(text=ARTICLE), _finder())
     answered = {pair.accusation_span for pair in found.pairs}
     (left,) = [a for a in found.accusations if a.span not in answered]
     assert left.text.startswith("A monitor") and left.accused == "Westmark"
 
 
-def test_charge_and_answer_in_one_sentence_make_a_pair(heads: Heads) -> None:
+def test_charge_and_answer_in_one_sentence_make_a_pair() -> None:
     text = "Nils Holm accused Ada Berg of taking bribes, but Ada Berg denied it."
-    found = find(Document(text=text), heads, _features)
+    found = find(Document(text=text), _finder())
     (pair,) = found.pairs
     assert (pair.accusation, pair.response) == (
         "Nils Holm accused Ada Berg of taking bribes",
@@ -276,69 +292,141 @@ def test_charge_and_answer_in_one_sentence_make_a_pair(heads: Heads) -> None:
     assert pair.accusation_sentences == pair.response_sentences
 
 
-def test_a_counter_accusation_that_is_answered_makes_a_chain(heads: Heads) -> None:
+def test_a_counter_accusation_that_is_answered_makes_a_chain() -> None:
     text = (
         "Nordia accused Sudland of spying.\nSudland rejected it and accused Nordia of piracy.\n"
         "Nordia denied any piracy."
     )
-    heads = Heads(
-        heads={**heads.heads, "accusation": _hand_made(_columns(neighbours=True), {"charge": 8.0}, -4.0)},
-        thresholds={**heads.thresholds, "both": 1.1},
-    )
-    found = find(Document(text=text), heads, _features)
+    found = find(Document(text=text), _finder(_by_cues(only_one=False), both=1.1))
     assert len(found.chains) >= 1
     i, j = found.chains[0]
     assert found.pairs[i].response_span == found.pairs[j].accusation_span
 
 
 @pytest.mark.parametrize("text", ["", "   \n\n", "Share\nComments", "!!! ???", "Nothing happened here today."])
-def test_a_text_without_charges_gives_nothing(text: str, heads: Heads) -> None:
-    found = find(Document(text=text), heads, _features)
+def test_a_text_without_charges_gives_nothing(text: str) -> None:
+    found = find(Document(text=text), _finder())
     assert (found.pairs, found.accusations, found.chains) == ((), (), ())
 
 
-def test_a_megabyte_is_read_in_pieces(heads: Heads) -> None:
+def test_a_megabyte_is_read_in_pieces() -> None:
     filler = "".join(f"On day {i} some filler stood between the stories.\n" for i in range(20))
     text = "".join(ARTICLE.replace("Sudland", f"Sudland{i}").replace("Monday", f"day {i}") + filler for i in range(60))
     largest = 0
 
-    def counted(pairs: Sequence[Pair]) -> np.ndarray:
+    def counted(reading: Reading) -> Scores:
         nonlocal largest
-        largest = max(largest, len(pairs))
-        return _features(pairs)
+        largest = max(largest, len(reading.units))
+        return _by_cues()(reading)
 
-    found = find(Document(text=text), heads, counted)
+    found = find(Document(text=text), _finder(counted))
     assert len(found.pairs) > 3 and largest < 300
     assert all(text[p.response_span.start : p.response_span.end] == p.response for p in found.pairs if p.response_span)
 
 
-# -- the file of the heads
+# -- what the network reads
 
 
-def test_heads_come_back_from_their_file_as_they_were(heads: Heads, tmp_path: Path) -> None:
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "nordia", "sudland", "denied", "accused", "the", "of", "day", ".")
+TOKENIZER = word_tokenizer(WORDS)
+
+
+def _long(n: int) -> Reading:
+    text = "".join(f"On day {i} Nordia accused Sudland of a thing number {i}.\n" for i in range(n))
+    return read(Document(text=text + "Sudland denied accusing Nordia, which accused it of lies.", title="The day"))
+
+
+@pytest.mark.parametrize("first", [WINDOW, WINDOW // 2])
+def test_windows_hold_every_row_and_overlap(first: int) -> None:
+    reading = _long(150)
+    layout = lay_out(reading, TOKENIZER, first=first)
+    held = np.concatenate([w.rows for w in layout.windows])
+    assert set(held.tolist()) == set(range(len(layout.units))) and len(held) > len(layout.units)
+    assert max(len(w.ids) for w in layout.windows) <= WINDOW
+    for window in layout.windows:
+        assert window.ids[0] == TOKENIZER.token_to_id("[CLS]") and (window.types[:3] == 0).all()
+        for row, (start, stop) in zip(window.rows, window.spans, strict=True):
+            words = reading.words_of(layout.units[row])
+            ids = TOKENIZER.encode(words, add_special_tokens=False).ids
+            assert window.ids[start:stop].tolist() == ids
+
+
+def test_a_sentence_longer_than_a_window_is_read_as_far_as_it_goes() -> None:
+    reading = read(Document(text="accused " * 60 + "and then, " * 400 + "denied."))
+    layout = lay_out(reading, TOKENIZER)
+    assert layout.windows and max(len(w.ids) for w in layout.windows) <= WINDOW
+
+
+def test_facts_of_pairs_tell_who_is_named_and_who_speaks() -> None:
+    text = "Nordia accused Sudland of spying.\n\nSudland denied the spying. Snow fell on the hills of Westmark."
+    facts = lay_out(read(Document(text=text)), TOKENIZER).pair_facts
+    told = {name: facts[:, :, i] for i, name in enumerate(PAIR_FACTS)}
+    assert told["answerer_named_in_charge"][0, 1] and not told["answerer_named_in_charge"][0, 2]
+    assert told["same_paragraph"][1, 2] and not told["same_paragraph"][0, 1]
+    assert told["shared_words"][0, 1] > told["shared_words"][0, 2]
+    assert told["charge_first"][0, 1] and not told["charge_first"][1, 0]
+
+
+def test_the_row_of_a_document_is_the_mean_over_its_windows() -> None:
+    layout = lay_out(_long(100), TOKENIZER)
+
+    def vectors(ids: np.ndarray, mask: np.ndarray, types: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        return pool @ np.stack([ids, mask], axis=2).astype(np.float32)
+
+    rows = merged(layout, vectors)
+    whole = TOKENIZER.encode(_long(100).words_of(layout.units[3]), add_special_tokens=False).ids
+    assert rows.shape == (len(layout.units), 2)
+    assert rows[3] == pytest.approx([np.mean(whole), 1.0], abs=1e-5)
+
+
+def test_no_distance_is_farther_than_the_farthest() -> None:
+    apart = distances(np.array([0, 1, 500]))
+    assert apart.tolist()[0] == [FARTHEST, FARTHEST + 1, 2 * FARTHEST] and apart[2, 0] == 0
+
+
+# -- the file of the finder
+
+
+def _weights(size: int = 3) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    shapes = {
+        "mix": (5, size + len(CUES)), "sides": (2, 5), "goes_on": (2, 10), "charge": (4, 5), "answer": (4, 5),
+        "pair_charge": (6, 5), "pair_answer": (6, 5), "pair_facts": (6, len(PAIR_FACTS)),
+        "distance": (2 * FARTHEST + 1, 6), "pair": (1, 6),
+    }  # fmt: skip
+    return {f"{name}.weight": draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _vectors(ids: np.ndarray, mask: np.ndarray, types: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    return np.asarray(pool @ np.stack([ids, mask, types], axis=2).astype(np.float32))
+
+
+def test_a_finder_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    path, made = tmp_path / "documents.npz", _finder()
+    save(path, _weights(), made.link, made.thresholds)
+    again = load(path, _vectors, TOKENIZER)
+    reading = _long(4)
+    assert (again.score(reading).links == scorer(_weights(), _vectors, TOKENIZER)(reading).links).all()
+    rows = np.random.default_rng(0).normal(size=(5, len(LINK_COLUMNS))).astype(np.float32)
+    assert np.allclose(again.link.probability(rows), made.link.probability(rows))
+    assert again.thresholds == made.thresholds
+
+
+def test_a_missing_a_damaged_and_a_foreign_file_are_named(tmp_path: Path) -> None:
     path = tmp_path / "documents.npz"
-    heads.save(path)
-    again = Heads.load(path)
-    rows = np.random.default_rng(0).normal(size=(5, STATES + 3 * len(CUES))).astype(np.float32)
-    assert np.allclose(again["accusation"].probability(rows), heads["accusation"].probability(rows))
-    assert again.thresholds == heads.thresholds and set(again.heads) == set(HEADS)
-
-
-def test_a_missing_a_damaged_and_a_foreign_file_are_named(heads: Heads, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot find them in documents"):
-        Heads.load(tmp_path / "documents.npz")
-    path = tmp_path / "documents.npz"
+    with pytest.raises(CheckpointError, match="missing"):
+        load(path, _vectors, TOKENIZER)
     path.write_bytes(b"no zip at all")
     with pytest.raises(CheckpointError, match="damaged"):
-        Heads.load(path)
+        load(path, _vectors, TOKENIZER)
     np.savez(path, format=np.array(99))
     with pytest.raises(CheckpointError, match="format 99"):
-        Heads.load(path)
-
-
-def test_heads_for_another_encoder_say_so(heads: Heads) -> None:
-    with pytest.raises(CheckpointError, match="features"):
-        find(Document(text=ARTICLE), heads, lambda pairs: np.zeros((len(pairs), STATES + 1), np.float32))
+        load(path, _vectors, TOKENIZER)
+    weights = _weights()
+    del weights["pair.weight"]
+    save(path, weights, _finder().link, THRESHOLDS)
+    with pytest.raises(CheckpointError, match="damaged: KeyError: 'pair'"):
+        load(path, _vectors, TOKENIZER)
 
 
 # -- whom a charge names
@@ -477,24 +565,16 @@ def test_a_line_wrapped_by_hand_goes_on() -> None:
     ]
 
 
-def test_a_sentence_that_is_charge_and_reply_keeps_the_probability_of_the_charge(heads: Heads) -> None:
-    response = _hand_made(_columns(neighbours=True), {"reply": 20.0}, -4.0)
-    charge = _hand_made(_columns(neighbours=True), {"charge": 6.0}, -4.0)
-    heads = Heads(
-        heads={**heads.heads, "accusation": charge, "response": response}, thresholds={**heads.thresholds, "both": 1.1}
-    )
+def test_a_sentence_that_is_charge_and_reply_keeps_the_probability_of_the_charge() -> None:
     text = "Nordia accused Sudland of spying.\nSudland rejected it and accused Nordia of piracy."
-    found = find(Document(text=text), heads, _features)
+    found = find(Document(text=text), _finder(_by_cues(charge=2.0, reply=9.0, only_one=False), both=1.1))
     assert [round(a.probability, 3) for a in found.accusations] == [0.881, 0.881]
 
 
-def test_passages_are_not_joined_across_what_was_left_out(heads: Heads) -> None:
-    on = len(heads["continues_response"].mean)
-    always = _hand_made([f"c{i}" for i in range(on)], {}, 5.0)
-    heads = Heads(heads={**heads.heads, "continues_response": always}, thresholds=heads.thresholds)
+def test_passages_are_not_joined_across_what_was_left_out() -> None:
     for between, count in (("\n", 1), ("\nAdvertisement\n", 2)):
         reading = read(Document(text=f"Sudland denied the story.{between}Sudland rejected the story too."))
-        assert len(find_passages(reading, heads, _features)[1]) == count
+        assert len(find_passages(reading, _by_cues(goes_on=1.0)(reading), THRESHOLDS)[1]) == count
 
 
 def test_only_most_of_a_stretch_that_asks_for_money_is_left_out() -> None:

@@ -1,7 +1,7 @@
 """Whole documents and their labels: every accusation, response and link, as character spans.
 
 ``data/documents.jsonl`` holds the spans, the names and the sha256 of each text, never the text. ``read_documents``
-rejoins the texts from the corpora and checks them. ``training.heads`` trains on them, ``training.ledger_scores`` judges
+rejoins the texts from the corpora and checks them. ``training.articles`` trains on them, ``training.ledger_scores`` judges
 by them.
 """
 
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from stance.errors import InputError
-from stance.pairing.candidates import read
-from stance.pairing.links import sentence_pairs
+from stance.pairing.candidates import Reading, read
 from stance.records import Document, Pair, Span
 from training.corpora import DATA, read_lines, read_split, texts_folder
 
 DOCUMENTS_FILE = DATA / "documents.jsonl"
 
-SPLITS = ("train", "heads", "validation", "test", "five")
-"""``train`` teaches the encoder; ``heads`` are documents that it never sees, for the heads to be fitted on."""
+SPLITS = ("train", "articles", "tuning", "validation", "test", "five")
+"""``train`` also gives the judge of pairs its questions; the article network learns from it and from ``articles``; what
+comes after the network (the head of links, the thresholds) is fitted on ``tuning``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,14 +232,11 @@ def _groups(links: Sequence[tuple[Span, Span, str | None]], gap: int) -> list[li
 def questions(
     *, texts: str | os.PathLike[str] | None = None, most: int = 2000, seed: int = 0
 ) -> list[tuple[Pair, dict[str, bool]]]:
-    """What an encoder learns beside the stances so that the document heads have more to read.
+    """What the judge's encoder learns beside the stances; the network that reads articles starts from it.
 
-    Three yes-or-no questions, asked of the very texts that ``stance.pairing`` shows the encoder: does a sentence
+    Three yes-or-no questions: does a sentence
     accuse (``accuses``) or reply (``replies``), behind the one before it; and does the second text answer the first
     (``answers``): labelled pairs do, an accusation beside a sentence nearby and a sentence beside a response do not.
-
-    The documents asked about are those of the training split. The heads must then be fitted on others, because an
-    encoder is surer of sentences that it was trained on.
 
     Args:
         texts: The folder of the texts.
@@ -257,7 +254,7 @@ def questions(
     for document, gold, region in [*read_whole, *passages_around_pairs(texts=texts)]:
         reading = read(document)
         asked = []
-        for unit, shown in zip(reading.units, sentence_pairs(reading), strict=True):
+        for unit, shown in zip(reading.units, _sentence_pairs(reading), strict=True):
             if region is not None and not (unit.start < region.end and region.start < unit.end):
                 continue
             accuses, replies = (any(covers(unit.span, g) for g in side) for side in (gold.accusations, gold.responses))
@@ -283,6 +280,19 @@ def questions(
             ]
     kinds = (*sentences.values(), links[False])
     return [*links[True], *(row for kind in kinds for row in draw.sample(kind, min(most, len(kind))))]
+
+
+def _sentence_pairs(reading: Reading) -> list[Pair]:
+    """Each sentence behind the one before it (or the title), as a pair."""
+    words = [reading.words_of(unit) for unit in reading.units]
+    return (
+        [
+            Pair(accusation=before, response=here)
+            for before, here in zip([reading.title or ".", *words[:-1]], words, strict=True)
+        ]
+        if words
+        else []
+    )
 
 
 def _answer(document: Document, charge: Span, reply: Span) -> Pair:

@@ -257,7 +257,7 @@ def write_readme(judged: Mapping[str, Any]) -> None:
     text = "\n\n".join(
         [
             table(header, rows),
-            table(["macro-F1", "real pairs", *e["by_source"]], rivals),
+            table(["macro-F1", "real pairs (briefing and news)", *e["by_source"]], rivals),
             "Two blind readers of the real validation and test pairs agree on the primary stance with kappa "
             f"{both['kappa']:.3f} (n={both['n']}).",
         ]

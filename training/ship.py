@@ -14,22 +14,31 @@ from typing import Annotated
 
 import typer
 
-from stance.checkpoint import DEFAULT, HEADS_FILE, ONNX_FILE, TOKENIZER_FILE, read_settings, verify, write_settings
+from stance.checkpoint import (
+    ARTICLES_FILE,
+    DEFAULT,
+    HEADS_FILE,
+    ONNX_FILE,
+    TOKENIZER_FILE,
+    read_settings,
+    verify,
+    write_settings,
+)
 from stance.errors import CheckpointError
 from stance.finetuning.retraining import KNOWN
 from stance.records import LabelledPair
 from training.corpora import read_written, split_of
 
-SERVED = (ONNX_FILE, TOKENIZER_FILE, HEADS_FILE, "config.json", "tokenizer_config.json")
+SERVED = (ONNX_FILE, TOKENIZER_FILE, ARTICLES_FILE, HEADS_FILE, "config.json", "tokenizer_config.json")
 MOST_REPLAYED = 800
 
 
-def main(checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with document heads.")]) -> None:
+def main(checkpoint: Annotated[Path, typer.Argument(help="A checkpoint with the network that finds pairs.")]) -> None:
     """Put a checkpoint in the place of the default one."""
     settings = read_settings(checkpoint)
     verify(checkpoint, settings)
     if missing := [name for name in SERVED if not (checkpoint / name).is_file()]:
-        raise CheckpointError(f"{checkpoint} lacks {', '.join(missing)}; fit the heads with python -m training.heads")
+        raise CheckpointError(f"{checkpoint} lacks {', '.join(missing)}; train it with python -m training.articles")
     for name in SERVED:
         shutil.copyfile(checkpoint / name, DEFAULT / name)
     counts = write_known(KNOWN)

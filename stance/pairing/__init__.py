@@ -1,9 +1,10 @@
 """Document -> Pairs.
 
     sentences -> quotes (who speaks) -> boilerplate (what to leave out) -> candidates (units and cues)
-              -> links (accusations, responses, which answers which) -> actors (their names)
+              -> layout (windows of tokens) -> network (what charges, what replies, what answers what)
+              -> links (passages, and which answers which) -> actors (their names)
 
-``find`` runs the stages; ``stance.extract_pairs`` and ``stance.analyze`` give it the encoder of a checkpoint.
+``find`` runs the stages with a ``finder``, which ``stance.extract_pairs`` and ``stance.analyze`` open.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from itertools import islice
 
 from stance.pairing.actors import answer_actor, charge_actors
 from stance.pairing.candidates import Reading, read
-from stance.pairing.links import Features, Heads, Link, Passage, find_links, find_passages, restored
+from stance.pairing.finder import Finder
+from stance.pairing.links import Link, Passage, find_links, find_passages, restored
 from stance.pairing.names import people_in
 from stance.records import Accusation, Document, Pair, Span
 
@@ -37,20 +39,19 @@ class Findings:
     chains: tuple[tuple[int, int], ...]
 
 
-def find(document: Document, heads: Heads, features: Features) -> Findings:
+def find(document: Document, finder: Finder) -> Findings:
     """Find accusations, responses and links in a document.
 
     Args:
         document: Its text must not be a path.
-        heads: Of the checkpoint whose encoder gives the features.
-        features: Pairs -> pooled hidden states.
+        finder: The network, its heads and thresholds.
     """
     whole = read(document)
     known = people_in(whole.text)
     pairs: list[Pair] = []
     accusations: dict[Span, Accusation] = {}
     for piece in _pieces(whole):
-        shown, links = _passages_and_links(piece, heads, features)
+        shown, links = _passages_and_links(piece, finder)
         whole_of = _restored(piece, [*shown, *(link.response for link in links)])
         made: dict[int, Accusation] = {}
         for passage in shown:
@@ -75,12 +76,15 @@ def _pieces(reading: Reading) -> Iterator[Reading]:
         yield replace(reading, units=part)
 
 
-def _passages_and_links(piece: Reading, heads: Heads, features: Features) -> tuple[list[Passage], list[Link]]:
+def _passages_and_links(piece: Reading, finder: Finder) -> tuple[list[Passage], list[Link]]:
     """Accusations worth showing, as they were found, and the links among them."""
-    accusations, responses = find_passages(piece, heads, features)
-    links = find_links(piece, accusations, responses, heads, features)
+    if not piece.units:
+        return [], []
+    scores = finder.score(piece)
+    accusations, responses = find_passages(piece, scores, finder.thresholds)
+    links = find_links(piece, scores, accusations, responses, finder.link, finder.thresholds)
     linked = {link.accusation.span for link in links}
-    shown = [a for a in accusations if a.span in linked or a.probability >= heads.thresholds["accusation_shown"]]
+    shown = [a for a in accusations if a.span in linked or a.probability >= finder.thresholds["accusation_shown"]]
     return shown, links
 
 
@@ -144,4 +148,4 @@ def _chains(pairs: Sequence[Pair]) -> tuple[tuple[int, int], ...]:
     return tuple(chains)
 
 
-__all__ = ["Features", "Findings", "Heads", "find", "read"]
+__all__ = ["Finder", "Findings", "find", "read"]

@@ -1,156 +1,50 @@
-"""Which passages are accusations, which are responses, and which answers which: small heads over the shipped encoder.
+"""Which passages are accusations, which are responses, and which answers which.
 
-The heads are linear or one hidden layer deep, run in numpy, and lie in ``documents.npz`` in the checkpoint. They read
-the encoder's pooled hidden states beside the cues of ``candidates``. A sentence that cues make likely goes through the
-encoder once, behind the one before it; then likely accusations beside likely responses go through it as pairs.
+``network`` says of every sentence and clause how likely it is a charge or a reply, and of every two how likely the one
+answers the other. Here likely ones are gathered into passages, and a small head weighs the network's word on each two
+passages with the cues of names, voices and places.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from stance.errors import CheckpointError
-from stance.pairing.candidates import CUES, Reading, Unit, cue_matrix, quotes_near, split, strongest_cue
+from stance.pairing.candidates import Reading, Unit, quotes_near, strongest_cue
 from stance.pairing.names import keys, names_in
-from stance.pairing.quotes import Speaker, one_voice, quoted_share
-from stance.records import Pair, Span
+from stance.pairing.network import Scores
+from stance.pairing.quotes import Speaker, quoted_share
+from stance.pairing.words import stems
+from stance.records import Span
 
-FORMAT = 2
-HEADS = (
-    "screen",
-    "accusation",
-    "response",
-    "both",
-    "continues_accusation",
-    "continues_response",
-    "link_screen",
-    "link",
-)
-"""What each head decides: by cues alone, is it worth reading; is it a charge; is it a reply; does one sentence hold
-both; does the passage go on; by cues alone, is the pair worth reading; does the one answer the other."""
-
-MOST_SENTENCES = 40
-MOST_ACCUSATIONS = 12
-MOST_RESPONSES = 8
-MOST_PAIRS = 28
-"""In one piece of a document no more than these are read by the encoder: the likeliest. They bound the time."""
-
-Features = Callable[[Sequence[Pair]], np.ndarray]
-"""Pairs -> pooled hidden states, float32, shape (n, k); ``StanceClassifier.features``."""
+MOST_ACCUSATIONS = 24
+MOST_RESPONSES = 24
+"""In one piece of a document no more than these are paired: the likeliest. They bound the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A logistic model, with or without one hidden layer of rectified units.
+    """A logistic model of links.
 
     Attributes:
         mean: Shape (k,), taken from each input row.
         scale: Shape (k,), by which it is then divided.
-        layers: Weights (k, m) and biases (m,) of each layer; the last has one column.
+        weights: Shape (k,).
+        bias: Added at the end.
     """
 
     mean: np.ndarray
     scale: np.ndarray
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
-
-    def logit(self, rows: np.ndarray) -> np.ndarray:
-        """Score rows of shape (n, k); float32, shape (n,); above 0 is more likely than not."""
-        if rows.shape[1] != len(self.mean):
-            raise CheckpointError(
-                f"the document heads read {len(self.mean)} features, the encoder and the cues give {rows.shape[1]}; "
-                "train them anew for this encoder: python -m training.heads"
-            )
-        x = np.clip((rows - self.mean) / self.scale, -8, 8)
-        for i, (weights, bias) in enumerate(self.layers):
-            x = x @ weights + bias
-            if i < len(self.layers) - 1:
-                x = np.maximum(x, 0)
-        return np.asarray(x[:, 0], dtype=np.float32)
+    weights: np.ndarray
+    bias: float
 
     def probability(self, rows: np.ndarray) -> np.ndarray:
-        """``logit`` on the scale 0 to 1."""
-        return np.asarray(1 / (1 + np.exp(-self.logit(rows))), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heads:
-    """The heads of a checkpoint and the thresholds that were chosen for them.
-
-    Attributes:
-        heads: By name, as in ``HEADS``.
-        thresholds: By name of head; ``accusation_shown`` is that of the accusations a ledger lists.
-    """
-
-    heads: Mapping[str, Head]
-    thresholds: Mapping[str, float]
-
-    def __getitem__(self, name: str) -> Head:
-        return self.heads[name]
-
-    def save(self, path: Path) -> None:
-        """Write ``documents.npz``; plain arrays, no pickle."""
-        arrays: dict[str, np.ndarray] = {
-            "format": np.array(FORMAT),
-            "cues": np.array(CUES),
-            "link_cues": np.array(LINK_CUES),
-        }
-        for name, head in self.heads.items():
-            arrays[f"{name}.mean"], arrays[f"{name}.scale"] = head.mean, head.scale
-            for i, (weights, bias) in enumerate(head.layers):
-                arrays[f"{name}.weights{i}"], arrays[f"{name}.bias{i}"] = weights, bias
-        arrays |= {f"threshold.{name}": np.array(value) for name, value in self.thresholds.items()}
-        with path.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-
-    @classmethod
-    def load(cls, path: Path) -> Heads:
-        """Read ``documents.npz``.
-
-        Raises:
-            CheckpointError: It is missing, damaged, of another format, or made for other cues.
-        """
-        if not path.is_file():
-            raise CheckpointError(
-                f"{path} is missing: this checkpoint judges pairs but cannot find them in documents; use the default "
-                "checkpoint, or train the heads: python -m training.heads"
-            )
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            if int(arrays["format"]) != FORMAT:
-                raise CheckpointError(
-                    f"{path} is of format {int(arrays['format'])}; this version of stance reads {FORMAT}"
-                )
-            if tuple(arrays["cues"]) != CUES or tuple(arrays["link_cues"]) != LINK_CUES:
-                raise CheckpointError(
-                    f"{path} was made for other cues than this version of stance has; train the heads anew"
-                )
-            return cls(
-                heads={name: _head(arrays, name) for name in HEADS},
-                thresholds={
-                    name.removeprefix("threshold."): float(value)
-                    for name, value in arrays.items()
-                    if name.startswith("threshold.")
-                },
-            )
-        except (KeyError, ValueError, OSError) as error:
-            raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _head(arrays: Mapping[str, np.ndarray], name: str) -> Head:
-    layers: list[tuple[np.ndarray, np.ndarray]] = []
-    while f"{name}.weights{len(layers)}" in arrays:
-        i = len(layers)
-        layers.append((arrays[f"{name}.weights{i}"].astype(np.float32), arrays[f"{name}.bias{i}"].astype(np.float32)))
-    if not layers:
-        raise KeyError(f"{name}.weights0")
-    return Head(arrays[f"{name}.mean"].astype(np.float32), arrays[f"{name}.scale"].astype(np.float32), tuple(layers))
+        """How likely the second of two passages answers the first, 0 to 1; float32, shape (n,)."""
+        x = np.clip((rows - self.mean) / self.scale, -8, 8)
+        return np.asarray(1 / (1 + np.exp(-(x @ self.weights + self.bias))), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,59 +101,7 @@ class Passage:
         return self.start < other.end and other.start < self.end
 
 
-def sentence_pairs(reading: Reading) -> list[Pair]:
-    """What the encoder reads of each unit: the one before it (or the title) as context, then itself."""
-    context = reading.title or "."
-    pairs = []
-    for unit in reading.units:
-        words = reading.words_of(unit)
-        pairs.append(Pair(accusation=context, response=words))
-        context = words
-    return pairs
-
-
-def screened(reading: Reading, cues: np.ndarray, head: Head, threshold: float) -> np.ndarray:
-    """The numbers of the units that are worth the encoder's time, in order."""
-    odds = head.probability(cues)
-    best = np.argsort(-odds, kind="stable")[:MOST_SENTENCES]
-    return np.sort(best[odds[best] >= threshold])
-
-
-def split_pairs(reading: Reading) -> dict[int, tuple[Unit, Unit]]:
-    """By number of unit, the charge and the answer into which it may be cut."""
-    return {i: cut for i, unit in enumerate(reading.units) if (cut := split(reading, unit)) is not None}
-
-
-def split_rows(
-    reading: Reading, cuts: Mapping[int, tuple[Unit, Unit]], cues: np.ndarray, sure: np.ndarray, states: np.ndarray
-) -> np.ndarray:
-    """Input of the head ``both``: the encoder's view of the clauses as a pair, how sure they are, and cues."""
-    order = list(cuts)
-    extra = np.array(
-        [
-            [len(reading.words_of(cuts[i][0])), len(reading.words_of(cuts[i][1])), cuts[i][0].start < cuts[i][1].start]
-            for i in order
-        ],
-        np.float32,
-    )
-    return np.hstack([states, sure[order], cues[order, : len(CUES)], extra / [[200, 200, 1]]]).astype(np.float32)
-
-
-def continue_rows(reading: Reading, cues: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Input of the heads ``continues_*``: row *i* asks whether unit *i + 1* belongs to the passage of unit *i*."""
-    n = len(reading.units) - 1
-    rows = np.zeros((max(0, n), 4 + 6 + 2 * len(CUES)), np.float32)
-    for i in range(n):
-        here, there = reading.units[i], reading.units[i + 1]
-        joined = any(q.start < here.end and q.end > there.start for q in quotes_near(reading.quotes, here))
-        same = reading.sentences[here.sentence].paragraph == reading.sentences[there.sentence].paragraph
-        share = [quoted_share(u.start, u.end, quotes_near(reading.quotes, u)) for u in (here, there)]
-        facts = [joined, same, one_voice(here.speaker, there.speaker), there.sentence - here.sentence == 1, *share]
-        rows[i] = np.concatenate([sure[i], sure[i + 1], facts, cues[i, : len(CUES)], cues[i + 1, : len(CUES)]])
-    return rows
-
-
-def passages(
+def joined(
     sure: np.ndarray, goes_on: np.ndarray, threshold: float, join: float, units: Sequence[Unit]
 ) -> list[Passage]:
     """Gather likely units into passages.
@@ -293,7 +135,14 @@ LINK_CUES = (
     "long_answer", "long_charge", "answer_quoted", "charge_quoted", "best_actor_match", "last_match_before",
     "answer_speaks_first_person", "alone", "only_response", "answer_charges", "answerer_charged_elsewhere",
 )  # fmt: skip
-"""Names of the columns of ``link_rows`` that follow the encoder's."""
+"""Names of the columns of ``link_cues``."""
+
+
+LINK_COLUMNS = ("network", "over_other_accusations", "over_other_responses", *LINK_CUES)
+"""Names of the columns of ``link_rows``: the network's logit, its lead over the response's other accusations and over the
+accusation's other responses, then the cues."""
+
+_FAR = 20.0
 
 
 class _Passages:
@@ -303,22 +152,10 @@ class _Passages:
         self.words = [reading.text[p.start : p.end] for p in found]
         self.speakers = [keys(p.speaker) for p in found]
         self.names = [frozenset(k for _, n in names_in(w) for k in keys(n)) for w in self.words]
-        self.stems = [_stems(w) for w in self.words]
+        self.stems = [stems(w) for w in self.words]
         self.shares = [
             quoted_share(p.start, p.end, [q for u in p.units for q in quotes_near(reading.quotes, u)]) for p in found
         ]
-
-
-def _stems(words: str) -> Counter[str]:
-    found = ("".join(c for c in w.lower() if c.isalpha())[:6] for w in words.split())
-    return Counter(w for w in found if len(w) > 3 and w not in _COMMON)
-
-
-_COMMON_LIST = """
-    that this with from have been were they their will would about said which there what when also after over
-    other people presid trump told state statem more than them some into
-"""
-_COMMON = frozenset(_COMMON_LIST.split())
 
 
 def candidate_links(accusations: Sequence[Passage], responses: Sequence[Passage]) -> list[tuple[int, int]]:
@@ -416,9 +253,32 @@ def _logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def link_rows(states: np.ndarray, cues: np.ndarray) -> np.ndarray:
-    """Input of the head ``link``: the encoder's view of each pair, then ``link_cues``."""
-    return np.hstack([states, cues]).astype(np.float32)
+def link_rows(
+    reading: Reading,
+    scores: Scores,
+    accusations: Sequence[Passage],
+    responses: Sequence[Passage],
+    links: Sequence[tuple[int, int]],
+) -> np.ndarray:
+    """Input of the head of links; float32, shape (n_links, len(LINK_COLUMNS))."""
+    said = np.full((len(accusations), len(responses)), -_FAR, np.float32)
+    for i, j in links:
+        rows = np.ix_(_rows_of(accusations[i], scores), _rows_of(responses[j], scores))
+        said[i, j] = scores.links[rows].max()
+    own = [
+        (said[i, j], said[i, j] - _best_other(said[:, j], i), said[i, j] - _best_other(said[i], j)) for i, j in links
+    ]
+    cues = link_cues(reading, accusations, responses, links)
+    return np.hstack([np.array(own, np.float32).reshape(-1, 3).clip(-_FAR, _FAR), cues]).astype(np.float32)
+
+
+def _best_other(said: np.ndarray, here: int) -> float:
+    others = np.delete(said, here)
+    return float(others.max()) if len(others) else -_FAR
+
+
+def _rows_of(passage: Passage, scores: Scores) -> list[int]:
+    return [scores.row_of[unit.start, unit.end] for unit in passage.units]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -432,72 +292,57 @@ class Link:
     cue: str
 
 
-def find_passages(reading: Reading, heads: Heads, features: Features) -> tuple[list[Passage], list[Passage]]:
-    """Find accusations and responses.
+def find_passages(
+    reading: Reading, scores: Scores, thresholds: Mapping[str, float]
+) -> tuple[list[Passage], list[Passage]]:
+    """Gather rows into passages: sentences that hold both sides are cut in two, neighbours of one voice are joined.
 
     Returns:
         Accusations and responses, each in the order of the text, of one piece of a document.
     """
-    if not reading.units:
-        return [], []
-    cues = cue_matrix(reading)
-    kept = screened(reading, cues, heads["screen"], heads.thresholds["screen"])
-    sure = np.zeros((len(reading.units), 2), np.float32)
-    if len(kept):
-        contexts = sentence_pairs(reading)
-        rows = np.hstack([features([contexts[i] for i in kept]), cues[kept]])
-        sure[kept] = np.stack([heads["accusation"].probability(rows), heads["response"].probability(rows)], axis=1)
-    return gathered(reading, cues, sure, heads, features)
-
-
-def gathered(
-    reading: Reading, cues: np.ndarray, sure: np.ndarray, heads: Heads, features: Features
-) -> tuple[list[Passage], list[Passage]]:
-    """Units -> passages: sentences that hold both are cut in two, neighbours of one voice are joined."""
-    cuts = split_pairs(reading)
-    cuts = {
-        i: cut
-        for i, cut in cuts.items()
-        if sure[i].max() >= min(heads.thresholds["accusation"], heads.thresholds["response"])
-    }
-    inner: dict[int, float] = {}
-    if cuts:
-        states = features(
-            [Pair(accusation=reading.words_of(a), response=reading.words_of(r)) for a, r in cuts.values()]
-        )
-        odds = heads["both"].probability(split_rows(reading, cuts, cues, sure, states))
-        inner = {i: float(p) for i, p in zip(cuts, odds, strict=True) if p >= heads.thresholds["both"]}
-    goes_on = continue_rows(reading, cues, sure)
+    n = len(reading.units)
+    odds = {i: _probability(scores.links[c, a]) for i, (c, a) in scores.cuts.items()}
+    inner = {i: p for i, p in odds.items() if p >= thresholds["both"]}
     found = []
     for side, name in enumerate(("accusation", "response")):
-        joined = heads[f"continues_{name}"].probability(goes_on) if len(goes_on) else np.zeros(0)
-        likely = sure[:, side].copy()
+        goes_on = scores.goes_on[:, side].copy()
+        likely = scores.sides[:n, side].copy()
         units = list(reading.units)
         for i, p in inner.items():
-            units[i] = cuts[i][side]
-            likely[i] = max(p, likely[i])
-            if side == 0 and i < len(joined):
-                joined[i] = 0.0
+            row = scores.cuts[i][side]
+            units[i] = scores.units[row]
+            likely[i] = max(p, scores.sides[row, side])
+            if side == 0 and i < len(goes_on):
+                goes_on[i] = 0.0
             if i > 0:
-                joined[i - 1] = 0.0
-        for i in range(len(joined)):
+                goes_on[i - 1] = 0.0
+        for i in range(len(goes_on)):
             if not all(reading.kept[reading.units[i].sentence : reading.units[i + 1].sentence]):
-                joined[i] = 0.0  # a menu or a caption stands between
-        found.append(passages(likely, joined, heads.thresholds[name], heads.thresholds[f"continues_{name}"], units))
+                goes_on[i] = 0.0  # a menu or a caption stands between
+        found.append(joined(likely, goes_on, thresholds[name], thresholds[f"continues_{name}"], units))
     return found[0], found[1]
 
 
+def _probability(logit: float) -> float:
+    return 1 / (1 + math.exp(-float(logit)))
+
+
 def find_links(
-    reading: Reading, accusations: Sequence[Passage], responses: Sequence[Passage], heads: Heads, features: Features
+    reading: Reading,
+    scores: Scores,
+    accusations: Sequence[Passage],
+    responses: Sequence[Passage],
+    head: Head,
+    thresholds: Mapping[str, float],
 ) -> list[Link]:
     """Decide which response answers which accusation, in one piece of a document."""
     accusations = likeliest(accusations, MOST_ACCUSATIONS)
     responses = likeliest(responses, MOST_RESPONSES)
-    links, cues = worthwhile(reading, accusations, responses, heads)
+    links = candidate_links(accusations, responses)
     if not links:
         return []
-    pairs = [pair_of(reading, accusations[i], responses[j]) for i, j in links]
-    odds = heads["link"].probability(link_rows(features(pairs), cues))
+    rows = link_rows(reading, scores, accusations, responses, links)
+    odds = head.probability(rows)
     return [
         Link(
             accusation=accusations[i],
@@ -506,7 +351,7 @@ def find_links(
             why=_why(row, reading, responses[j]),
             cue=_cue(reading, responses[j]),
         )
-        for (i, j), p, row, kept in zip(links, odds, cues, chosen(links, odds, heads.thresholds), strict=True)
+        for (i, j), p, row, kept in zip(links, odds, rows, chosen(links, odds, thresholds), strict=True)
         if kept
     ]
 
@@ -527,30 +372,9 @@ def chosen(links: Sequence[tuple[int, int]], odds: np.ndarray, thresholds: Mappi
     return np.asarray(odds >= np.array(needed, dtype=np.float32), dtype=bool)
 
 
-def worthwhile(
-    reading: Reading, accusations: Sequence[Passage], responses: Sequence[Passage], heads: Heads
-) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The pairs that are worth the encoder's time, and their cues."""
-    links = candidate_links(accusations, responses)
-    if not links:
-        return [], np.zeros((0, len(LINK_CUES)), np.float32)
-    cues = link_cues(reading, accusations, responses, links)
-    odds = heads["link_screen"].probability(cues)
-    best = np.argsort(-odds, kind="stable")[:MOST_PAIRS]
-    best = np.sort(best[odds[best] >= heads.thresholds["link_screen"]])
-    return [links[i] for i in best], cues[best]
-
-
 def likeliest(found: Sequence[Passage], most: int) -> list[Passage]:
     """The likeliest passages, no more than ``most``, in the order of the text."""
     return sorted(sorted(found, key=lambda p: -p.probability)[:most], key=lambda p: p.start)
-
-
-def pair_of(reading: Reading, accusation: Passage, response: Passage) -> Pair:
-    """What the encoder reads of two passages."""
-    return Pair(
-        accusation=reading.text[accusation.start : accusation.end], response=reading.text[response.start : response.end]
-    )
 
 
 def _cue(reading: Reading, response: Passage) -> str:
@@ -561,7 +385,7 @@ def _cue(reading: Reading, response: Passage) -> str:
 
 def _why(row: np.ndarray, reading: Reading, response: Passage) -> tuple[str, ...]:
     """The reasons in words, always in this order."""
-    facts = dict(zip(LINK_CUES, row.tolist(), strict=True))
+    facts = dict(zip(LINK_COLUMNS, row.tolist(), strict=True))
     named = response.speaker or "the speaker"
     cue = strongest_cue(reading.text[response.start : response.end])
     reasons = [
