@@ -21,9 +21,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAIRS = 1_000_000_000
+FULL = 20_000
+"""Pairs of a full run of the benchmark; a record of fewer is of a quick one."""
 PRICE = 0.05
 """What one thread costs for an hour, in any currency: an assumption, not an offer."""
 
+_QUICK = "**Quick run: an order of magnitude only.** `make bench` writes a full one."
 _ASKED = re.compile(r"^<!-- stance: (\w+) -->$", re.MULTILINE)
 
 
@@ -49,14 +52,22 @@ def cost(price: float = PRICE) -> str:
     head = ("", "pairs a second", f"hours for {PAIRS:,}", "such machines to end in a day", "cost")
     return "\n\n".join(
         [
+            *([_QUICK] if results["pairs"] < FULL else []),
             _table(head, rows),
             f"Measured on: {machine['processor']}, {threads} threads, {machine['system']}; {results['pairs']:,} pairs "
-            f"of {results['tokens_per_pair']:.0f} tokens on average. The most memory that scoring the file of "
-            f"{largest['rows']:,} rows took: {largest['peak_mb']:,.0f} MB.",
+            f"of {results['tokens_per_pair']:.0f} tokens on average. {_files(results['growth'])} The most memory that "
+            f"scoring the file of {largest['rows']:,} rows took: {largest['peak_mb']:,.0f} MB.",
             f"The cost is hours x {threads} threads x {price:g}, where {price:g} is what one thread costs for an hour. "
             "That price is an assumption; put in your own with `python docs/hooks.py cost --price ...`.",
         ]
     )
+
+
+def _files(growth: list[dict[str, Any]]) -> str:
+    """How large the files were that a run scored."""
+    largest = {step["network"]: step["rows"] for step in growth}  # the last of each kind
+    without = f", and of {largest[False]:,} with the network left out" if False in largest else ""
+    return f"The largest file was of {largest[True]:,} rows{without}."
 
 
 def model() -> str:

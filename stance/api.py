@@ -85,15 +85,16 @@ def evaluate(
 
     Args:
         predictions: What ``classify_pairs`` gave.
-        gold: Aligned with them: ``LabelledPair`` objects, or primary labels (``None`` for none of the four), or sequences
-            of stances whose first member is the primary.
+        gold: Aligned with them: ``LabelledPair`` objects, or primary labels (``None`` or ``"none"`` for none of the
+            four), or sequences of stances whose first member is the primary, empty for none.
         **options: Passed on to ``metrics.evaluate_verdicts`` (``clusters``, ``sources``, ``resamples``).
 
     Returns:
         An ``Evaluation``; print it.
 
     Raises:
-        InputError: The lists do not align, a prediction abstained, or a gold ``set`` has no first member.
+        InputError: The lists do not align, a prediction abstained, a gold verdict is missing, or a gold ``set`` has no
+            first member.
         LabelError: A gold verdict is not a label of the predictions.
     """
     import numpy as np
@@ -101,6 +102,7 @@ def evaluate(
     from stance.errors import InputError
     from stance.metrics import evaluate_verdicts
 
+    predictions, gold = list(predictions), list(gold)
     if len(predictions) != len(gold) or not predictions:
         raise InputError(
             f"{len(predictions)} predictions and {len(gold)} gold verdicts: they must align and not be empty"
@@ -110,9 +112,9 @@ def evaluate(
             f"{abstained} of the predictions abstained, which is no verdict to score; classify with coverage=1, or leave "
             "them and their gold out"
         )
-    verdicts = [_gold_verdict(item) for item in gold]
+    verdicts = [_gold_verdict(item, i) for i, item in enumerate(gold)]
     if all(isinstance(item, LabelledPair) for item in gold):
-        options.setdefault("clusters", [item.document_id or i for i, item in enumerate(gold)])  # type: ignore[union-attr]
+        options.setdefault("clusters", [item.document_id or ("", i) for i, item in enumerate(gold)])  # type: ignore[union-attr]
         options.setdefault("sources", [item.source for item in gold])  # type: ignore[union-attr]
     labels = tuple(predictions[0].presence)
     return evaluate_verdicts(
@@ -126,16 +128,18 @@ def evaluate(
     )
 
 
-def _gold_verdict(item: LabelledPair | str | Collection[str] | None) -> tuple[str | None, tuple[str, ...]]:
+def _gold_verdict(item: LabelledPair | str | Collection[str] | None, i: int) -> tuple[str | None, tuple[str, ...]]:
+    from stance.errors import InputError
+
     if isinstance(item, LabelledPair):
         return item.label, item.labels
-    if item is None or item in ("", "none"):
+    if item is None or (isinstance(item, str) and item == "none"):
         return None, ()
-    if isinstance(item, str):
+    if isinstance(item, str) and item:
         return item, (item,)
+    if isinstance(item, str) or not isinstance(item, Collection):
+        raise InputError(f"gold {i} is {item!r}, which is no verdict; give a label, or None where there is no stance")
     if isinstance(item, (set, frozenset)) and len(item) > 1:
-        from stance.errors import InputError
-
         raise InputError(f"a set has no first member, so its primary stance is not known: {set(item)}; give a list")
     held = tuple(item)
     return (held[0], held) if held else (None, ())

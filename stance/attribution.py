@@ -13,8 +13,8 @@ import numpy as np
 
 from stance.api import open_model
 from stance.classifier import StanceClassifier
-from stance.encoding import as_pair
-from stance.errors import LabelError
+from stance.encoding import as_pair, check_text
+from stance.errors import LabelError, PairError
 from stance.labels import NONE
 from stance.records import Pair, Prediction, Span
 
@@ -179,16 +179,15 @@ def _words(classifier: StanceClassifier, pair: Pair, part: str, outcome: str, fu
         part: The text to take words from.
         outcome: The outcome whose probability is watched.
         full: Its probability with every word.
-        empty: Its probability with this whole text hidden, which is what leaving out an only word comes to.
+        empty: Its probability with this whole text hidden, which is what leaving out the only word that can be seen
+            comes to.
     """
     text: str = getattr(pair, part)
     spans = [Span(start=found.start(), end=found.end()) for found in _WORD.finditer(text)]
     seen = spans[: classifier.settings.max_tokens]  # a word takes a token or more, so none after these is read
-    if len(spans) == 1:
-        left = [empty]
-    else:
-        shorter = [_with(pair, part, _leave_out(text, span)) for span in seen]
-        left = [p.probabilities[outcome] for p in classifier.iter_pairs(shorter)]
+    rests = [_leave_out(text, span) for span in seen]
+    judged = classifier.iter_pairs(_with(pair, part, rest) for rest in rests if not _is_blank(rest))
+    left = [empty if _is_blank(rest) else next(judged).probabilities[outcome] for rest in rests]
     left += [full] * (len(spans) - len(seen))
     return [
         Word(text=span.of(text), part=part, span=span, change=full - rest)
@@ -198,6 +197,15 @@ def _words(classifier: StanceClassifier, pair: Pair, part: str, outcome: str, fu
 
 def _leave_out(text: str, span: Span) -> str:
     return f"{text[: span.start].rstrip()} {text[span.end :].lstrip()}".strip()
+
+
+def _is_blank(text: str) -> bool:
+    """Whether nothing is left that can be judged, by the rule that the texts themselves passed."""
+    try:
+        check_text(text, "text")
+    except PairError:
+        return True
+    return False
 
 
 def _marked(text: str, words: Sequence[Word]) -> str:

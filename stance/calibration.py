@@ -111,7 +111,7 @@ class Calibration:
             "weight": [list(row) for row in self.weight],
             "bias": list(self.bias),
             "threshold": list(self.threshold),
-            "surest": [[round(x, 5) for x in row] for row in self.surest],
+            "surest": [[_rounded_down(x) for x in row] for row in self.surest],
         }
 
     @classmethod
@@ -124,6 +124,12 @@ class Calibration:
             threshold=tuple(values["threshold"]),
             surest=tuple(tuple(row) for row in values["surest"]),
         )
+
+
+def _rounded_down(confidence: float) -> float:
+    """To five places: rounded up, a confidence near 1 would become one that no prediction reaches."""
+    near = round(confidence, 5)
+    return near if near <= confidence else round(near - 1e-5, 5)
 
 
 def fit_temperature(logits: np.ndarray, gold: np.ndarray) -> float:

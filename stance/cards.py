@@ -77,7 +77,7 @@ def _training(settings: Settings) -> str:
     ]
     if provenance.get("questions"):
         asked = ", ".join(f"{name} {n}" for name, n in provenance["questions"].items())
-        lines.append(f"- questions beside the stances, for the document heads: {asked}")
+        lines.append(f"- questions beside the stances: {asked}")
     if "recipe" in provenance:
         lines.append(f"- recipe: {', '.join(f'{key} {value}' for key, value in provenance['recipe'].items())}")
     if "graph_agreement" in provenance:
@@ -111,6 +111,7 @@ def _scores(judged: Mapping[str, Any]) -> str:
                 for k, v in e["by_source"].items()
             ],
         ),
+        _about(e["by_source"]),
         "Gold (rows) against predicted (columns):",
         table(["", *e["labels"]], [(name, *row) for name, row in zip(e["labels"], e["confusion"], strict=True)]),
         "### Beside others, macro-F1",
@@ -149,7 +150,17 @@ def _scores(judged: Mapping[str, Any]) -> str:
     ]
     if "behaviour" in judged:
         parts += ["### Behaviour suite", table(["kind", "checks", "passed"], judged["behaviour"])]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _about(sources: Iterable[str]) -> str:
+    """What the names of the default model's sources mean."""
+    if "written" not in sources:
+        return ""
+    return (
+        "The pairs called `briefing` and `news` are real: they come from White House press briefings and from news "
+        "articles. Those called `written` were written for this project."
+    )
 
 
 def _limits(shipped: bool) -> str:

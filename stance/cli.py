@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stance.errors import InputError, StanceError
+from stance.errors import ColumnError, InputError, StanceError
 
 app = typer.Typer(
     help="How a response stands to an accusation: denial, demand for evidence, counter-accusation, acknowledgment, or "
@@ -25,6 +25,22 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Option(help="A checkpoint: 'default', a folder, or a hub name.")]
 Coverage = Annotated[float, typer.Option(help="Share of the predictions of each outcome to keep; the rest abstain.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from stance import __version__
+
+        typer.echo(f"stance {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None: ...
 
 
 def _friendly(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,7 +94,11 @@ def classify(
 @_friendly
 def score(
     source: Annotated[
-        list[str], typer.Argument(metavar="IN... OUT", help="Tables to read, then the one to write; - streams.")
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Tables to read, or patterns such as 'in/*.csv', then the one to write; - streams.",
+        ),
     ],
     accusation: Annotated[str | None, typer.Option(help="Column of the charges.")] = None,
     response: Annotated[str | None, typer.Option(help="Column of the replies.")] = None,
@@ -91,20 +111,19 @@ def score(
     ] = None,
     prefix: Annotated[str, typer.Option(help="Put before the name of every added column.")] = "",
     resume: Annotated[bool, typer.Option(help="Take up a run that was broken off.")] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT even if stance did not write it.")
+    ] = False,
     chunk_rows: Annotated[int, typer.Option(help="Rows committed together.")] = 4096,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Judge every row of tables (CSV, TSV, JSONL, Parquet; .gz, .zst; globs; - for a stream)."""
+    """Judge every row of tables: .csv, .tsv, .jsonl, .ndjson, also with .gz or .zst; .parquet, .pq; - for a stream."""
     from stance.files import classify_file
 
     if len(source) < 2:
         raise InputError("name at least one table to read and then the one to write: stance score IN OUT")
-    target = Path(source[-1])
-    ours = any(Path(source[-1] + end).exists() for end in (".run.json", ".journal"))
-    if len(source) > 2 and target.exists() and not ours:  # the shell made names of a pattern, and OUT was forgotten
-        raise InputError(
-            f"{target} exists and was not written by stance; name the table to write last, or remove it first"
-        )
+    if not overwrite:
+        _check_ours(source[-1])
     record = classify_file(
         source[0] if len(source) == 2 else source[:-1],
         source[-1],
@@ -123,6 +142,18 @@ def score(
     typer.echo(str(record), err=True)
 
 
+def _check_ours(target: str) -> None:
+    """Refuse to replace what stance did not write: where a shell makes names of a pattern, OUT is easily forgotten."""
+    from stance.files.sources import STREAM
+
+    ours = any(Path(target + end).exists() for end in (".run.json", ".journal"))
+    if target != STREAM and Path(target).is_file() and not ours:
+        raise InputError(
+            f"{target} exists and was not written by stance; name the table to write last, "
+            "or pass --overwrite to replace it"
+        )
+
+
 @app.command()
 @_friendly
 def analyze(
@@ -134,6 +165,7 @@ def analyze(
     """Find the accusations in documents, the responses to them, and judge each pair."""
     from rich.console import Console
 
+    from stance.documents import decoded
     from stance.ledgers import analyze as read
     from stance.records import Document, Ledger
     from stance.reports import ledger_lines, ledger_page, ledger_table
@@ -148,7 +180,7 @@ def analyze(
         typer.echo(f"stance: skipped {document}: {error}", err=True)
 
     if source == "-":
-        found: Any = read(Document(text=sys.stdin.buffer.read().decode("utf-8", "replace"), id="stdin"), model=model)
+        found: Any = read(Document(text=decoded(sys.stdin.buffer.read(), "stdin"), id="stdin"), model=model)
     else:
         found = read(Path(source), model=model, report=report)
     console, kept = Console(), []
@@ -171,7 +203,15 @@ def analyze(
 @app.command()
 @_friendly
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A table with accusation, response, label and optionally labels.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A table with accusation, response, label and perhaps labels: .csv, .tsv, .jsonl, .json or .parquet."
+        ),
+    ],
+    accusation: Annotated[str | None, typer.Option(help="Column of the charges.")] = None,
+    response: Annotated[str | None, typer.Option(help="Column of the replies.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the primary stances.")] = None,
     model: Model = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -180,7 +220,14 @@ def evaluate(
     from stance.exchange import read_labelled
 
     classifier = api.load(model)
-    gold = read_labelled(file, labels=classifier.labels)
+    named = {"accusation": accusation, "response": response, "label": label}
+    columns = {name: column for name, column in named.items() if column is not None}
+    try:
+        gold = read_labelled(file, columns=columns, labels=classifier.labels)
+    except ColumnError as error:
+        raise ColumnError(
+            f"{error}. In a shell, --accusation NAME, --response NAME and --label NAME say which columns to read"
+        ) from error
     evaluation = api.evaluate(classifier.classify_pairs(gold), gold)
     typer.echo(json.dumps(evaluation.to_dict()) if as_json else str(evaluation))
 
@@ -188,7 +235,7 @@ def evaluate(
 @app.command()
 @_friendly
 def train(
-    pairs: Annotated[Path, typer.Argument(help="Labelled pairs: CSV, JSONL or Parquet.")],
+    pairs: Annotated[Path, typer.Argument(help="Labelled pairs: .csv, .tsv, .jsonl, .json or .parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new checkpoint.")],
     base: Annotated[str, typer.Option(help="'default', a checkpoint, or an encoder by path or hub name.")] = "default",
     test: Annotated[Path | None, typer.Option(help="Pairs to report on; a quarter is held out if not given.")] = None,
@@ -215,7 +262,7 @@ def train(
 @app.command()
 @_friendly
 def label(
-    pairs: Annotated[Path, typer.Argument(help="Pairs to label: CSV, JSONL or Parquet.")],
+    pairs: Annotated[Path, typer.Argument(help="Pairs to label: .csv, .tsv, .jsonl, .json or .parquet.")],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -62,11 +62,11 @@ def read_document(source: str | os.PathLike[str] | Document) -> Document:
     if suffix == ".pdf" or content.startswith(b"%PDF-"):
         found = _from_pdf(content, path)
     elif suffix in (".html", ".htm", ".xhtml"):
-        found = _from_html(_decoded(content, path), path)
+        found = _from_html(decoded(content, path), path)
     elif suffix in (".md", ".markdown"):
-        found = _from_markdown(_decoded(content, path))
+        found = _from_markdown(decoded(content, path))
     else:
-        found = Document(text=_decoded(content, path))
+        found = Document(text=decoded(content, path))
     if not found.text.strip():
         raise DocumentError(f"{path} holds no text; look at it in a browser or an editor, and hand its text over")
     return _checked(replace(found, id=found.id or path.stem), str(path))
@@ -118,7 +118,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes, path: Path) -> str:
+def decoded(content: bytes, path: Path | str) -> str:
     """Bytes -> text: by byte order mark, as UTF-8, else by what charset-normalizer finds likeliest."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if content.startswith(mark):
@@ -278,7 +278,8 @@ def _from_pdf(content: bytes, path: Path) -> Document:
 def _joined(page: str) -> str:
     """Join the lines of a page that a full stop or a blank line does not end; mend words cut by a hyphen."""
     page = re.sub(r"(\w)[-\u00ad]\n(?=[a-z])", r"\1", page)
-    return re.sub(r"(?<![.!?:\"”’\n])[ \t]*\n(?=[^\n])", " ", page)
+    page = "\n".join(line.rstrip(" \t") for line in page.split("\n"))
+    return re.sub(r"(?<![.!?:\"”’\n])\n(?=[^\n])", " ", page)
 
 
 def _checked(document: Document, name: str) -> Document:

@@ -26,8 +26,8 @@ OnMissing: TypeAlias = Literal["raise", "skip"]
 def classify_frame(
     df: Any,
     *,
-    accusation: str = "accusation",
-    response: str = "response",
+    accusation: str | None = None,
+    response: str | None = None,
     model: Model = "default",
     backend: str = "auto",
     coverage: float = 1.0,
@@ -39,8 +39,8 @@ def classify_frame(
 
     Args:
         df: The frame; it is left as it is.
-        accusation: The column of the charges.
-        response: The column of the replies.
+        accusation: The column of the charges; if ``None``, the one called "accusation", in whatever case.
+        response: The column of the replies; if ``None``, the one called "response".
         model: A checkpoint, as in ``stance.load``, or an open ``StanceClassifier``.
         backend: As in ``stance.load``.
         coverage: Share of the predictions of each outcome to keep; below 1, the least sure ones abstain.
@@ -75,8 +75,8 @@ def classify_frame(
 def classify_batch(
     batch: Mapping[str, Sequence[Any]],
     *,
-    accusation: str = "accusation",
-    response: str = "response",
+    accusation: str | None = None,
+    response: str | None = None,
     model: Model = "default",
     backend: str = "auto",
     coverage: float = 1.0,

@@ -18,7 +18,7 @@ import numpy as np
 
 from stance.errors import CheckpointError, InputError, MissingExtraError
 from stance.labels import LABELS
-from stance.metrics import Interval, indices, outcomes
+from stance.metrics import Interval, cluster_numbers, indices, is_missing, outcomes
 from stance.records import Prediction
 
 ALL = "all"
@@ -125,17 +125,20 @@ def shares(
 
     Args:
         predictions: What ``classify_pairs`` gave, with ``coverage`` 1; or primary labels alone, ``None`` for none.
-        groups: One key for each prediction: an actor, an outlet, a month. ``None`` takes all as one group.
-        confusion: Counts on labelled pairs, ``confusion[gold][predicted]``, in the order of the labels and none;
+        groups: One key for each prediction, none of them missing: an actor, an outlet, a month. ``None`` takes all as one
+            group.
+        confusion: Whole counts on labelled pairs, ``confusion[gold][predicted]``, in the order of the labels and none;
             ``None`` takes the validation counts that the checkpoint carries. An outcome that is neither among the gold
             pairs nor among the predictions is taken as never confused.
         model: The checkpoint that made the predictions, where ``confusion`` is ``None``.
         method: ``"confusion"`` solves for the shares that would be counted as these were (adjusted counts, by maximum
             likelihood, so that no share is negative). ``"probabilities"`` re-weighs the calibrated probabilities, which
             is sharper where they are well calibrated; it needs ``Prediction`` objects.
-        clusters: One key for each prediction; those that share one (a document) are drawn together.
+        clusters: One key for each prediction; those that share one (a document) are drawn together, those whose key is
+            ``None`` or NaN alone. A group of one cluster has the interval 0 to 1: it does not tell how clusters vary.
         labels: The stances, in column order; those of the predictions where they are ``Prediction`` objects.
-        resamples: How many bootstrap draws, of the predictions and of the confusion counts at once.
+        resamples: How many draws, of the predictions and of the confusion counts at once. Both are drawn with a prior
+            that is worth one more prediction (or cluster), so that what was not seen is not taken for impossible.
         level: Coverage of the intervals, 0..1.
         seed: Seed of the draws.
 
@@ -143,54 +146,68 @@ def shares(
         The shares of every group, groups in the order in which they first occur.
 
     Raises:
-        InputError: The lists do not align, an argument is out of range, the checkpoint has other outcomes than the
-            predictions, or an outcome was predicted of which the confusion has no gold pair.
+        InputError: The lists do not align, a group is missing, an argument is out of range, the confusion does not hold
+            counts, the checkpoint has other outcomes than the predictions, or an outcome was predicted of which the
+            confusion has no gold pair or, for ``"confusion"``, no prediction.
         CheckpointError: The checkpoint carries no confusion counts.
 
-    Source: Forman 2008 for adjusted counts; Saerens, Latinne and Decaestecker 2002 for the probabilities.
+    Source: Forman 2008 for adjusted counts; Saerens, Latinne and Decaestecker 2002 for the probabilities; Rubin 1981
+        for the draws of clusters and probabilities, the Bayesian bootstrap.
     """
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; choose from {', '.join(METHODS)}")
-    first = predictions[0] if len(predictions) else None
-    if isinstance(first, Prediction):
-        labels = tuple(first.presence)
-    if not 0 < level < 1:
-        raise InputError(f"level is the coverage of the intervals, above 0 and below 1, not {level}")
-    if resamples < 1:
-        raise InputError(f"resamples is how many draws to make, at least 1, not {resamples}")
+    predictions = list(predictions)  # a pandas Series counts from its own index
+    if not predictions:
+        raise InputError("there are no predictions to count")
+    if isinstance(predictions[0], Prediction):
+        labels = tuple(predictions[0].presence)
+    _check_options(method, resamples, level)
     names = outcomes(labels)
-    keys = _aligned(predictions, groups, [ALL] * len(predictions), "groups") or []
-    draws = _aligned(predictions, clusters, None, "clusters")
+    members = _members([ALL] * len(predictions) if groups is None else _aligned(predictions, groups, "groups"))
+    documents = None if clusters is None else cluster_numbers(_aligned(predictions, clusters, "clusters"))
     votes = np.eye(len(names))[_chosen(predictions, labels)]
     counts = _check_confusion(_of_checkpoint(model, names) if confusion is None else confusion, names)
-    counts, seen = _fill_unseen(counts, names, votes.any(0))
-    evidence = _evidence(predictions, names) * seen if method == "probabilities" else None
+    counts, seen = _fill_unseen(counts, names, votes.any(0), method)
+    evidence = votes if method == "confusion" else _evidence(predictions, names) * seen
     rng = np.random.default_rng(seed)
     rows: list[Share] = []
-    for group in dict.fromkeys(keys):
-        members = np.array([i for i, key in enumerate(keys) if key == group])
-        drawn_by = None if draws is None else [draws[i] for i in members]
+    for group, own in members.items():
         values = _estimates(
-            (votes if evidence is None else evidence)[members], drawn_by, counts, method, resamples, rng
+            evidence[own], None if documents is None else documents[own], counts, method, resamples, rng
         )
         low, high = np.quantile(values[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
         low, high = np.minimum(low, values[0]), np.maximum(high, values[0])
+        if documents is not None and len(np.unique(documents[own])) < 2:
+            low, high = np.zeros(len(names)), np.ones(len(names))
         rows += [
-            Share(group=group, outcome=name, n=len(members), counted=float(votes[members, k].mean()),
+            Share(group=group, outcome=name, n=len(own), counted=float(votes[own, k].mean()),
                   share=Interval(float(values[0, k]), float(low[k]), float(high[k])))
             for k, name in enumerate(names)
         ]  # fmt: skip
     return Shares(tuple(rows), method, level)
 
 
-def _aligned(
-    predictions: Sequence[Any], keys: Sequence[Any] | None, default: list[Any] | None, what: str
-) -> list[Any] | None:
-    if not len(predictions):
-        raise InputError("there are no predictions to count")
-    if keys is not None and len(keys) != len(predictions):
+def _check_options(method: str, resamples: int, level: float) -> None:
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; choose from {', '.join(METHODS)}")
+    if not 0 < level < 1:
+        raise InputError(f"level is the coverage of the intervals, above 0 and below 1, not {level}")
+    if resamples < 1:
+        raise InputError(f"resamples is how many draws to make, at least 1, not {resamples}")
+
+
+def _aligned(predictions: Sequence[Any], keys: Sequence[Hashable], what: str) -> list[Hashable]:
+    if len(keys) != len(predictions):
         raise InputError(f"{len(predictions)} predictions and {len(keys)} {what}: they must align")
-    return default if keys is None else list(keys)
+    return list(keys)
+
+
+def _members(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """The rows of each group, groups in the order in which they first occur."""
+    found: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        if is_missing(key):
+            raise InputError(f"row {i} has no group ({key!r}); name its group, or leave the row out")
+        found.setdefault(key, []).append(i)
+    return found
 
 
 def _of_checkpoint(model: str | os.PathLike[str], names: Sequence[str]) -> Sequence[Sequence[int]]:
@@ -214,20 +231,37 @@ def _of_checkpoint(model: str | os.PathLike[str], names: Sequence[str]) -> Seque
 
 
 def _check_confusion(confusion: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str]) -> np.ndarray:
-    counts = np.array(confusion, dtype=float)
-    if counts.shape != (len(names), len(names)) or (counts < 0).any():
+    what = f"confusion must hold counts of shape ({len(names)}, {len(names)}) for {', '.join(names)}"
+    try:
+        counts = np.array(confusion, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}; its rows differ in length or hold no numbers: {str(confusion)[:60]}") from None
+    if counts.shape != (len(names), len(names)):
+        raise InputError(f"{what}; its shape is {counts.shape}")
+    wrong = ~(np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts)))
+    if wrong.any():
+        gold, predicted = np.argwhere(wrong)[0]
         raise InputError(
-            f"confusion must hold counts of shape ({len(names)}, {len(names)}) for {', '.join(names)}; its shape is "
-            f"{counts.shape}"
+            f"{what}; confusion[{gold}][{predicted}] is {counts[gold, predicted]:g}, which is no count. Pass counts, not "
+            "shares: how many pairs there are tells how far the errors are known"
         )
     return counts
 
 
-def _fill_unseen(counts: np.ndarray, names: Sequence[str], predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fill_unseen(
+    counts: np.ndarray, names: Sequence[str], predicted: np.ndarray, method: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Take an outcome without gold pairs as never confused, where it was never predicted; and say which have some."""
     seen = counts.sum(1) > 0
     if unknown := [name for name, missing in zip(names, predicted & ~seen, strict=True) if missing]:
         raise InputError(f"confusion has no gold pair of {', '.join(unknown)}; label some, for its errors are unknown")
+    never = predicted & (counts.sum(0) == 0)
+    if method == "confusion" and never.any():
+        unknown = [name for name, missing in zip(names, never, strict=True) if missing]
+        raise InputError(
+            f"confusion has no pair that was predicted as {', '.join(unknown)}, and some predictions are, so it does not "
+            "tell what they stand for; count the errors of the classifier that made them, on more labelled pairs"
+        )
     return np.where(np.diag(~seen), 1.0, counts), seen
 
 
@@ -246,31 +280,37 @@ def _evidence(predictions: Sequence[Any], names: Sequence[str]) -> np.ndarray:
 
 def _estimates(
     rows: np.ndarray,
-    clusters: Sequence[Hashable] | None,
+    documents: np.ndarray | None,
     counts: np.ndarray,
     method: str,
     resamples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Shares of one group: from the data as they are, then from each draw; shape (resamples + 1, size)."""
+    size = len(counts)
     solve = _from_counts if method == "confusion" else _from_probabilities
     found = [solve(rows, np.ones((1, len(rows))), counts, None)]
-    if clusters is None and method == "confusion":  # rows of one kind are alike: draw how many
-        drawn = rng.dirichlet(rows.sum(0) + 1 / len(counts), size=resamples)  # knows that 0 of 20 is not never
+    if documents is None and method == "confusion":  # rows of one kind are alike: draw how many
+        drawn = rng.dirichlet(rows.sum(0) + 1 / size, size=resamples)  # knows that 0 of 20 is not never
         return np.vstack([*found, _solve(drawn, _error_rates(counts, resamples, rng))])
+    member = np.arange(len(rows)) if documents is None else np.unique(documents, return_inverse=True)[1]
+    rows = np.vstack([rows, np.eye(size)])
     block = max(1, _CELLS // len(rows))
     for start in range(0, resamples, block):
-        weights = _weights(range(len(rows)) if clusters is None else clusters, min(block, resamples - start), rng)
+        weights = _weights(member, size, min(block, resamples - start), rng)
         found.append(solve(rows, weights, counts, rng))
     return np.vstack(found)
 
 
-def _weights(clusters: Sequence[Hashable], draws: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each row counts in each draw of whole clusters, shape (draws, n)."""
-    place = {key: i for i, key in enumerate(dict.fromkeys(clusters))}
-    member = np.array([place[key] for key in clusters])
-    drawn = rng.multinomial(len(place), np.full(len(place), 1 / len(place)), size=draws)
-    return np.asarray(drawn[:, member], dtype=float)
+def _weights(member: np.ndarray, size: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How much each row counts in each draw, shape (draws, n + size): a weight for each cluster, by Rubin 1981.
+
+    The last rows stand for one more cluster of the mean size, shared among the outcomes. Clusters of one row that are
+    sure of their outcome come to what is drawn of counts: a Dirichlet distribution with ``1 / size`` for a prior.
+    """
+    clusters = int(member.max()) + 1
+    drawn = rng.standard_gamma([1.0] * clusters + [1 / size] * size, size=(draws, clusters + size))
+    return np.hstack([drawn[:, member], drawn[:, clusters:] * (len(member) / clusters)])
 
 
 def _error_rates(counts: np.ndarray, draws: int, rng: np.random.Generator | None) -> np.ndarray:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date as Day
 from typing import Any
 
 from stance.labels import NONE
+
+ABSTAINED = "abstained"
+"""The outcome of a prediction that ``coverage`` put aside."""
 
 _MAX_SHOWN = 60
 
@@ -43,9 +47,10 @@ class Document:
         text: The text; offsets everywhere count its characters as given.
         id: Its name; for a file, the file's name without the suffix.
         title: Its heading.
-        date: ``YYYY-MM-DD``. ``timeline`` sorts by it as text, so another form gives another order.
+        date: ``YYYY-MM-DD``, with a time behind it or not; ``timeline`` sorts by it and refuses another form. A
+            ``datetime.date`` is kept as its text, ``None`` as no date.
         outlet: Who published it.
-        language: Two-letter code, for the page; the models read English.
+        language: Two-letter code, for the page, ``"en"`` for ``None``; the models read English.
     """
 
     text: str
@@ -54,6 +59,13 @@ class Document:
     date: str = ""
     outlet: str = ""
     language: str = "en"
+
+    def __post_init__(self) -> None:
+        given: Day | str | None = self.date
+        object.__setattr__(
+            self, "date", given.isoformat() if isinstance(given, Day) else "" if given is None else given
+        )
+        object.__setattr__(self, "language", "en" if self.language is None else self.language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +87,7 @@ class Pair:
         responder: Who replies.
         cue: The word or mark that gave the reply away ("denied", a quotation mark, a speaker label).
         link_probability: How sure the link is, 0 to 1; 1.0 for pairs that a person made.
-        why: The reasons for the link, strongest first, in words.
+        why: The reasons for the link, in words, always in one order.
     """
 
     accusation: str
@@ -154,14 +166,18 @@ class Prediction:
         return hash((self.label, self.stances, tuple(self.probabilities.items()), tuple(self.presence.items())))
 
     @property
+    def outcome(self) -> str:
+        """The primary stance by name, ``"none"`` where there is none, or ``"abstained"``."""
+        return ABSTAINED if self.abstained else str(self.label or NONE)
+
+    @property
     def confidence(self) -> float:
         """The calibrated probability of the most likely outcome, 0 to 1."""
         return max(self.probabilities.values())
 
     def __repr__(self) -> str:
-        verdict = "abstained" if self.abstained else self.label or NONE
         also = [str(stance) for stance in self.stances if stance != self.label]
-        parts = [f"{verdict} {self.confidence:.0%}"]
+        parts = [f"{self.outcome} {self.confidence:.0%}"]
         if also:
             parts.append("also " + ", ".join(f"{name} {self.presence[name]:.0%}" for name in also))
         if self.truncated:

@@ -18,8 +18,9 @@ from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from stance.errors import InputError
 from stance.labels import DEFINITIONS, LABELS, NONE, Label
-from stance.records import Accusation, Ledger, LedgerItem, Pair, Prediction, Span
+from stance.records import ABSTAINED, Accusation, Document, Ledger, LedgerItem, Pair, Prediction, Span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,10 +32,18 @@ SHORT = {
     "counter_accusation": "counter",
     "acknowledgment": "acknowledges",
     NONE: "none",
+    ABSTAINED: "abstains",
 }
 """How an outcome is tagged in running text."""
 
-MARK = {"denial": "✕", "demand_for_evidence": "?", "counter_accusation": "↺", "acknowledgment": "✓", NONE: "–"}
+MARK = {
+    "denial": "✕",
+    "demand_for_evidence": "?",
+    "counter_accusation": "↺",
+    "acknowledgment": "✓",
+    NONE: "–",
+    ABSTAINED: "○",
+}
 """A sign for each outcome, so that colour never stands alone."""
 
 _RICH = {
@@ -43,12 +52,13 @@ _RICH = {
     "counter_accusation": "magenta",
     "acknowledgment": "green",
     NONE: "dim",
+    ABSTAINED: "dim italic",
 }
 
 
 def outcome_of(prediction: Prediction) -> str:
-    """The primary stance by name; ``"none"`` where there is none."""
-    return str(prediction.label) if prediction.label is not None else NONE
+    """The primary stance by name; ``"none"`` where there is none, ``"abstained"`` where ``coverage`` put it aside."""
+    return prediction.outcome
 
 
 def ledger_table(ledger: Ledger) -> Table:
@@ -85,9 +95,18 @@ def ledger_table(ledger: Ledger) -> Table:
 
 
 def _summary(ledger: Ledger) -> str:
-    counts = Counter(outcome_of(item.prediction) for item in ledger.pairs)
-    parts = [f"{counts[name]} {name}" for name in OUTCOMES if counts[name]]
+    counts = _counted(ledger)
+    parts = [f"{counts[name]} {name}" for name in _known(counts) if counts[name]]
     return "; ".join([f"{len(ledger.pairs)} pairs", *parts, f"{len(ledger.unanswered)} unanswered"])
+
+
+def _counted(items: Iterable[LedgerItem]) -> Counter[str]:
+    return Counter(outcome_of(item.prediction) for item in items)
+
+
+def _known(counts: Counter[str]) -> list[str]:
+    """The outcomes in their order, then what else was counted: abstentions, and other labels."""
+    return [*OUTCOMES, *(name for name in counts if name not in OUTCOMES)]
 
 
 _COMMANDS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
@@ -109,7 +128,7 @@ def ledger_records(ledger: Ledger) -> Iterator[dict[str, Any]]:
         "title": document.title,
         "date": document.date,
         "outlet": document.outlet,
-        "text_sha256": hashlib.sha256(document.text.encode("utf-8")).hexdigest(),
+        "text_sha256": _digest(document),
         "model": ledger.model,
     }
     for item in ledger.pairs:
@@ -121,6 +140,17 @@ def ledger_records(ledger: Ledger) -> Iterator[dict[str, Any]]:
             **{f: v for f, v in asdict(accusation).items() if f != "text"},
             "accusation": accusation.text,
         }
+
+
+def _digest(document: Document) -> str:
+    """The sha256 of a document's text, in hexadecimal digits."""
+    try:
+        return hashlib.sha256(document.text.encode("utf-8")).hexdigest()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"document {document.id or document.title!r} holds a lone surrogate at character {error.start}; decode its "
+            "source as UTF-8, or clean its text with text.encode('utf-8', 'replace').decode()"
+        ) from None
 
 
 def ledger_lines(ledgers: Iterable[Ledger]) -> Iterator[str]:
@@ -147,7 +177,7 @@ def ledger_page(ledgers: Ledger | Iterable[Ledger]) -> str:
     if len(shown) > 1:
         body.append(_contents(shown))
     body.extend(_section(ledger, i) for i, ledger in enumerate(shown))
-    return _page(title, "".join(body), _legend(_MARKS, _KEYS))
+    return _page(title, "".join(body), _legend(_counted(item for ledger in shown for item in ledger), _MARKS, _KEYS))
 
 
 def pairs_page(title: str, items: Iterable[LedgerItem | tuple[Pair, Prediction]]) -> str:
@@ -158,9 +188,9 @@ def pairs_page(title: str, items: Iterable[LedgerItem | tuple[Pair, Prediction]]
         items: Ledger items, or ``(pair, prediction)``.
     """
     rows = [item if isinstance(item, LedgerItem) else LedgerItem(pair=item[0], prediction=item[1]) for item in items]
-    counts = Counter(outcome_of(item.prediction) for item in rows)
+    counts = _counted(rows)
     panel = _panel(_count("pairs", len(rows)) + _stance_counts(counts))
-    return _page(title, f"<h1>{escape(title)}</h1>{panel}{_pairs_table(rows)}", _legend())
+    return _page(title, f"<h1>{escape(title)}</h1>{panel}{_pairs_table(rows)}", _legend(counts))
 
 
 def _page(title: str, body: str, legend: str) -> str:
@@ -186,7 +216,7 @@ def _asset(name: str) -> str:
 
 
 def _counts_panel(ledgers: Sequence[Ledger]) -> str:
-    counts = Counter(outcome_of(item.prediction) for ledger in ledgers for item in ledger.pairs)
+    counts = _counted(item for ledger in ledgers for item in ledger)
     accusations = sum(len(ledger.accusations) for ledger in ledgers)
     unanswered = sum(len(ledger.unanswered) for ledger in ledgers)
     return (
@@ -204,9 +234,9 @@ def _panel(counts: str) -> str:
 
 
 def _stance_counts(counts: Counter[str]) -> str:
-    known = [*OUTCOMES, *(name for name in counts if name not in OUTCOMES)]
     return "".join(
-        _count(name.replace("_", " "), counts[name], f"chip {_css(name)}", MARK.get(name, "")) for name in known
+        _count(name.replace("_", " "), counts[name], f"chip {_css(name)}", MARK.get(name, ""))
+        for name in _known(counts)
     )
 
 
@@ -257,7 +287,7 @@ def _links(ledger: Ledger, number: int) -> _Links:
 
 def _section(ledger: Ledger, number: int) -> str:
     document, links = ledger.document, _links(ledger, number)
-    digest = hashlib.sha256(document.text.encode()).hexdigest()[:16]
+    digest = _digest(document)[:16]
     about = " · ".join(escape(part) for part in (document.outlet, document.date, document.id) if part)
     return (
         f"<section class='document' id='d{number}' aria-label='{escape(_name(ledger), quote=True)}'>"
@@ -353,9 +383,10 @@ def _pairs_table(items: Sequence[LedgerItem], links: _Links | None = None) -> st
     if not items:
         return "<p>No pairs were found.</p>"
     rows = "".join(_pair_row(item, i, links) for i, item in enumerate(items))
+    label = f"Pairs of document {links.number + 1}, {_name(links.ledger)}" if links else "Pairs"
     return (
-        "<div class='scroll' tabindex='0' role='region' aria-label='Pairs'><table><thead><tr><th "
-        "scope='col'>#</th><th scope='col'>Accusation</th>"
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{escape(label, quote=True)}'><table><thead><tr>"
+        "<th scope='col'>#</th><th scope='col'>Accusation</th>"
         f"<th scope='col'>Response</th><th scope='col'>Stance</th><th scope='col'>How sure</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -379,7 +410,7 @@ def _pair_row(item: LedgerItem, i: int, links: _Links | None) -> str:
     return (
         f"<tr><th scope='row'>{place}</th><td>{who}{escape(pair.accusation)}</td>"
         f"<td>{by}{escape(pair.response)}{why}{chain}</td><td>{_chip(outcome)}{also}</td>"
-        f"<td><meter min='0' max='1' value='{prediction.confidence:.3f}'></meter> "
+        f"<td><meter min='0' max='1' value='{prediction.confidence:.3f}' aria-label='How sure'></meter> "
         f"{prediction.confidence:.0%}{link}{cut}</td></tr>"
     )
 
@@ -425,8 +456,9 @@ _MARKS = (
 )
 
 
-def _legend(marks: str = "", keys: str = "") -> str:
-    """What the colours mean; for a page with marked text also what the marks and keys do."""
+def _legend(counts: Counter[str], marks: str = "", keys: str = "") -> str:
+    """What the colours mean, and an abstention where there is one; with marked text also what the marks and keys do."""
     rows = "".join(f"<li>{_chip(str(label))} {escape(DEFINITIONS[Label(label)])}</li>" for label in LABELS)
     none = f"<li>{_chip(NONE)} a reply that carries none of the four</li>"
-    return f"<footer><h2>Legend</h2><ul>{marks}{rows}{none}</ul>{keys}{_CAUTION}</footer>"
+    put_aside = f"<li>{_chip(ABSTAINED)} not sure enough to tell</li>" if counts[ABSTAINED] else ""
+    return f"<footer><h2>Legend</h2><ul>{marks}{rows}{none}{put_aside}</ul>{keys}{_CAUTION}</footer>"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from datetime import date as Day
+from itertools import pairwise
 from typing import Any
 
 from stance.errors import InputError
-from stance.labels import NONE
 from stance.pairing.names import keys
-from stance.records import Document, Ledger, LedgerItem
+from stance.records import ABSTAINED, Document, Ledger, LedgerItem
 
 _COMMON_LIST = """
     that this with from have been were they their will would about said which there what when also after over
@@ -27,7 +28,7 @@ class Position:
     Attributes:
         date: The document's date, as given there.
         document_id: The document.
-        stance: The primary stance, or ``none``.
+        stance: The primary stance, ``none``, or ``abstained``.
         confidence: How sure the model is of it, 0 to 1.
         accusation: The charge, verbatim.
         response: The reply, verbatim.
@@ -61,9 +62,12 @@ class Thread:
 
     @property
     def changes(self) -> tuple[tuple[Position, Position], ...]:
-        """The pairs of consecutive positions between which the stance changes."""
-        pairs = zip(self.positions, self.positions[1:], strict=False)
-        return tuple((before, after) for before, after in pairs if before.stance != after.stance)
+        """The pairs of consecutive positions between which the stance changes.
+
+        Those without a date have no place in time, and those on which the model abstained no stance: both are passed over.
+        """
+        known = [p for p in self.positions if p.date.strip() and p.stance != ABSTAINED]
+        return tuple((before, after) for before, after in pairwise(known) if before.stance != after.stance)
 
     @property
     def moved(self) -> bool:
@@ -113,8 +117,8 @@ def timeline(ledgers: Iterable[Ledger], *, similarity: float = 0.2) -> Timeline:
     """Follow each actor's answers to each accusation through dated documents.
 
     Args:
-        ledgers: From ``stance.analyze``, in any order; documents without a date come first. A date begins with
-            YYYY-MM-DD; a time may follow.
+        ledgers: From ``stance.analyze``, in any order; documents without a date come first and make no change. A date
+            begins with YYYY-MM-DD; a time may follow, and a zone (without one, UTC).
         similarity: Two charges against one actor are one accusation where they share at least this part of their words
             (0 to 1, of the shorter one), or every word. Lower joins more.
 
@@ -159,18 +163,25 @@ def _charge(document: Document, item: LedgerItem) -> _Charge:
     )
 
 
-def _day(document: Document) -> tuple[Day, str, str]:
-    """Where a document stands in time: by its day, then by the time that may follow, then by its id."""
-    if not document.date.strip():
-        return (Day.min, "", document.id)
+def _day(document: Document) -> tuple[datetime, str, str]:
+    """Where a document stands in time: by its moment in UTC, then by what else its date says, then by its id."""
     try:
-        day = Day.fromisoformat(document.date[:10])
-    except ValueError:
+        text = document.date.strip()
+        return (*(_moment(text) if text else (datetime.min, "")), document.id)
+    except (AttributeError, ValueError):
         raise InputError(
             f"document {document.id or document.title!r} is dated {document.date!r}; "
             "give Document(date=...) as YYYY-MM-DD, such as '2031-05-02', or leave it empty"
         ) from None
-    return (day, document.date[10:], document.id)
+
+
+def _moment(text: str) -> tuple[datetime, str]:
+    """The moment that a text begins with, in UTC, and what of the text is not part of it."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "")
+    except (OverflowError, ValueError):
+        return (datetime.combine(Day.fromisoformat(text[:10]), datetime.min.time()), text[10:])
 
 
 def _actor(item: LedgerItem) -> str:
@@ -214,7 +225,7 @@ def _position(document: Document, item: LedgerItem) -> Position:
     return Position(
         date=document.date,
         document_id=document.id,
-        stance=str(item.prediction.label or NONE),
+        stance=item.prediction.outcome,
         confidence=item.prediction.confidence,
         accusation=item.pair.accusation,
         response=item.pair.response,
@@ -224,5 +235,5 @@ def _position(document: Document, item: LedgerItem) -> Position:
 
 
 def _short(text: str, most: int = 90) -> str:
-    line = " ".join(text.split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= most else line[: most - 1] + "…"

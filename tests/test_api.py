@@ -168,7 +168,22 @@ def test_labelled_pairs_are_scored_by_source_and_resampled_by_document(toy):
     ]
     got = stance.evaluate(toy.classify_pairs(gold), gold, resamples=20)
     assert {name: part.accuracy.value for name, part in got.by_source.items()} == {"x": 0.5, "y": 0}
-    assert got.accuracy.low == got.accuracy.high  # one document: every draw is the whole
+    assert "no interval" in str(got.accuracy)  # one document: every draw is the whole
+
+
+def test_a_pair_without_a_document_is_not_put_into_the_document_named_like_its_row(toy, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("stance.metrics.evaluate_verdicts", lambda *_, clusters, **__: drawn.extend(clusters))
+    gold = [LabelledPair(accusation=a, response=r, document_id=d) for (a, r), d in zip(PAIRS, "12  ", strict=True)]
+    gold = [replace(pair, document_id=pair.document_id.strip()) for pair in gold]
+    stance.evaluate(toy.classify_pairs(gold), gold)
+    assert drawn == ["1", "2", ("", 2), ("", 3)]
+
+
+@pytest.mark.parametrize("missing", ["", float("nan"), 3])
+def test_a_missing_gold_verdict_is_named_and_not_taken_for_none(toy, missing):
+    with pytest.raises(InputError, match=r"gold 2 is .*, which is no verdict; give a label, or None"):
+        stance.evaluate(toy.classify_pairs(PAIRS), [None, "none", missing, "denial"])
 
 
 def test_what_has_no_verdict_or_no_order_is_not_scored(toy):

@@ -46,6 +46,14 @@ def test_leaving_out_an_only_word_is_hiding_the_text() -> None:
     assert found.of("response")[0].change == pytest.approx(found.probability - found.without["response"][1])
 
 
+@pytest.mark.parametrize("response", ["never \u200b", "\u200b never \u200b", "never \u00ad\u200d"])
+def test_leaving_out_the_only_word_that_can_be_seen_is_hiding_the_text(response: str) -> None:
+    found = explain("You lied.", response, model=TOY)
+    changes = {word.text: word.change for word in found.of("response")}
+    assert changes.pop("never") == pytest.approx(found.probability - found.without["response"][1])
+    assert changes and all(change == pytest.approx(0, abs=1e-9) for change in changes.values())
+
+
 def test_spans_give_the_words_back() -> None:
     texts = {"accusation": "They  sold\tthe\nmine .", "response": " We did \u2014 never. "}
     found = explain(*texts.values(), model=TOY)

@@ -190,3 +190,10 @@ def test_abstention_without_a_table_is_refused():
 def test_a_coverage_out_of_range_is_named(coverage):
     with pytest.raises(InputError, match="above 0 and at most 1"):
         Calibration.identity(4).least_confidence(coverage)
+
+
+def test_a_threshold_is_written_rounded_down_so_that_the_surest_prediction_still_reaches_it():
+    fit = replace(Calibration.identity(1), surest=((0.999997, 0.94983), (0.5, 0.123456789)))
+    written = fit.to_dict()["surest"]
+    assert written == [[0.99999, 0.94983], [0.5, 0.12345]]
+    assert Calibration.from_dict(fit.to_dict()).to_dict()["surest"] == written

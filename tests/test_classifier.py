@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_model import CUES, WORDS, BagOfWords, toy_classifier, toy_pairs
 
-from stance import Label, LabelledPair, Pair, Prediction, StanceClassifier, metrics
+from stance import Label, LabelledPair, Pair, Prediction, StanceClassifier, load, metrics
 from stance import calibration as calibrating
 from stance import classifier as classifying
 from stance.checkpoint import Settings
@@ -266,6 +266,27 @@ def test_coverage_that_cannot_be_is_refused_before_anything_is_read(toy):
         next(toy.iter_pairs([], coverage=0), None)
     with pytest.raises(CheckpointError, match="no abstention table"):
         toy.classify("they", "we", coverage=0.5)
+
+
+@pytest.mark.parametrize("coverage", ["0.5", None, [0.5]])
+def test_a_coverage_that_is_no_number_is_refused_by_name(fitted, coverage):
+    with pytest.raises(InputError, match="coverage is a share above 0 and at most 1, not "):
+        fitted.classify("they", "we", coverage=coverage)
+    with pytest.raises(InputError, match="coverage"):
+        fitted.classify_pairs([("they", "we")], coverage=coverage)
+
+
+@pytest.mark.parametrize("coverage", [0.5, np.float32(0.5), 1, np.int64(1)])
+def test_any_kind_of_number_is_a_coverage(fitted, coverage):
+    assert fitted.classify("they", "we", coverage=coverage) == fitted.classify("they", "we", coverage=float(coverage))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_threads_that_cannot_be_are_refused(tiny_folder, threads):
+    with pytest.raises(InputError, match=f"threads is a whole number from 1 on.*, not {threads!r}"):
+        StanceClassifier.load(tiny_folder, threads=threads)
+    with pytest.raises(InputError, match="threads"):
+        load(tiny_folder, threads=threads)
 
 
 # Logits and features

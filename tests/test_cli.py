@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -97,6 +99,49 @@ def test_a_forgotten_output_does_not_replace_the_last_input(run, tmp_path):
         run("score", *map(str, names), str(tmp_path / "out.csv"), "--quiet")
 
 
+def test_two_names_that_a_pattern_made_are_not_taken_for_in_and_out(run, tmp_path):
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    for path in (first, second):
+        path.write_text("accusation,response\nword1,word2\n")
+    result = run("score", str(first), str(second), "--quiet", code=2)
+    assert "b.csv exists and was not written by stance" in result.stderr and "--overwrite" in result.stderr
+    assert second.read_text() == "accusation,response\nword1,word2\n"
+    run("score", str(first), str(second), "--quiet", "--overwrite")
+    assert second.read_text().startswith("accusation,response,label,")
+    run("score", str(first), str(second), "--quiet")  # now it is ours
+
+
+def test_evaluate_reads_columns_of_other_names_and_says_how(run, tmp_path):
+    table = tmp_path / "gold.csv"
+    table.write_text("charge,reply,verdict\nword1,word2,denial\nword3,word4,none\n")
+    result = run("evaluate", str(table), code=2)
+    for option in ("--accusation NAME", "--response NAME", "--label NAME"):
+        assert option in result.stderr
+    options = ("--accusation", "charge", "--response", "reply", "--label", "verdict")
+    assert json.loads(run("evaluate", str(table), "--json", *options).stdout)["n"] == 2
+
+
+def test_a_bad_row_names_the_option_that_skips_it(run, tmp_path):
+    table = tmp_path / "in.csv"
+    table.write_text("accusation,response\nword1,\n")
+    result = run("score", str(table), str(tmp_path / "out.csv"), "--quiet", code=2)
+    assert "--on-error skip (on_error='skip' in Python)" in result.stderr
+
+
+def test_a_format_that_is_none_is_refused_where_suffixes_decide_too(run, tmp_path):
+    table = tmp_path / "in.csv"
+    table.write_text("accusation,response\nword1,word2\n")
+    result = run("score", str(table), str(tmp_path / "out.csv"), "--format", "xml", code=2)
+    assert result.stderr.strip() == "stance: the format of a stream is csv, tsv or jsonl, not 'xml'"
+
+
+def test_an_abstention_shows_in_the_json(run, tiny, monkeypatch):
+    unsure = replace(tiny.classify(*PAIR), label=None, stances=(), abstained=True)
+    monkeypatch.setattr("stance.api.load", lambda name: SimpleNamespace(classify=lambda *pair, coverage: unsure))
+    found = json.loads(run("classify", "--json", "--coverage", "0.5", *PAIR).stdout)
+    assert (found["label"], found["stances"], found["abstained"]) == (None, [], True)
+
+
 def test_an_error_of_a_file_is_one_line_too(run, tmp_path):
     result = run("score", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), code=2)
     assert result.stderr.startswith("stance: no file")
@@ -129,6 +174,31 @@ def test_analyze_looks_for_the_folders_first_and_writes_ledger_by_ledger(run, tm
     assert path.read_text() == "a\nb\nc\n" and all(seen)
     assert (tmp_path / "out.html").read_text() == "3 ledgers"
     assert result.stdout.split("\n")[:3] == ["table a", "table b", "table c"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_standard_input_is_read_in_any_common_encoding(encoding, tiny_folder, monkeypatch):
+    words = "“Das stimmt nicht”, sagte Jörg Müller über die Vorwürfe – kein Wort sei wahr, so Müller später in Köln."
+    read = []
+
+    def ledger(document, **options):
+        read.append(document)
+        return Ledger(document=document)
+
+    monkeypatch.setattr("stance.ledgers.analyze", ledger)
+    result = CliRunner().invoke(app, ["analyze", "-", "--model", str(tiny_folder)], input=words.encode(encoding))
+    assert result.exit_code == 0, result.output
+    assert [(document.text, document.id) for document in read] == [(words, "stdin")]
+
+
+def test_the_version_is_one_line_and_needs_no_command():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"stance {stance.__version__}\n")
+
+
+def test_the_help_of_evaluate_lists_what_it_reads():
+    shown = " ".join(CliRunner().invoke(app, ["evaluate", "--help"]).stdout.split())
+    assert all(suffix in shown for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet"))
 
 
 def test_info_says_what_is_served(run, tiny, tiny_folder):

@@ -57,10 +57,10 @@ def test_every_block_of_python_parses(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_BLOCKS, **NAMES)
 def test_the_blocks_of_a_page_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stance.checkpoint import DEFAULT, HEADS_FILE
+    from stance.checkpoint import ARTICLES_FILE, DEFAULT
 
-    if "analyze" in path.read_text("utf-8") and not (DEFAULT / HEADS_FILE).is_file():
-        pytest.skip("the checkpoint has no document heads")
+    if "analyze" in path.read_text("utf-8") and not (DEFAULT / ARTICLES_FILE).is_file():
+        pytest.skip("the checkpoint cannot read documents")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     names: dict[str, Any] = {}
@@ -80,6 +80,11 @@ def test_no_page_loads_anything_from_elsewhere() -> None:
 
 def test_the_codebook_is_included_and_not_copied() -> None:
     assert (DOCS / "codebook.md").read_text("utf-8").strip() == '--8<-- "data/CODEBOOK.md"'
+
+
+def test_the_datasheet_is_included_and_ethics_points_to_it() -> None:
+    assert (DOCS / "data.md").read_text("utf-8").strip() == '--8<-- "data/README.md"'
+    assert "](data.md)" in (DOCS / "ethics.md").read_text("utf-8")
 
 
 def test_the_cost_follows_from_the_measured_rates(
@@ -103,6 +108,35 @@ def test_the_cost_follows_from_the_measured_rates(
     assert "| stance, a file of 9,000 rows | 500 | 556 | 24 | 111 |" in text  # 1e9 / 500 / 3600; x 2 x 0.1
     assert "| stance, pairs in memory | 1,000 | 278 | 12 | 56 |" in text
     assert "Some CPU" in text and "200 MB" in text and "1,000,000 rows" not in text
+
+
+def test_the_page_of_costs_gives_the_limits_of_the_record_and_says_when_it_is_a_quick_one(
+    hooks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = {
+        "machine": {"processor": "Some CPU", "threads": 2, "system": "Linux x86_64"},
+        "pairs": 300,
+        "tokens_per_pair": 70.0,
+        "contenders": {"stance": {"pairs_s": 1000.0}},
+        "growth": [
+            {"rows": 2000, "network": True, "us_per_row": 2000.0, "peak_mb": 200.0},
+            {"rows": 30_000, "network": False, "us_per_row": 9.0, "peak_mb": 1.0},
+        ],
+    }
+    monkeypatch.setattr(hooks, "RESULTS", tmp_path / "results.json")
+    quick = "Quick run: an order of magnitude only"
+    hooks.RESULTS.write_text(json.dumps(results))
+    assert quick in hooks.cost()
+    assert "The largest file was of 2,000 rows, and of 30,000 with the network left out." in hooks.cost()
+    hooks.RESULTS.write_text(json.dumps({**results, "pairs": 20_000, "growth": results["growth"][:1]}))
+    assert quick not in hooks.cost()
+    assert "The largest file was of 2,000 rows." in hooks.cost()
+    assert not re.search(r"\d+,\d{3}|million rows", (DOCS / "cost.md").read_text("utf-8"))
+
+
+def test_the_card_and_the_readme_say_which_pairs_are_real(hooks: ModuleType) -> None:
+    for text in (hooks.model(), (ROOT / "README.md").read_text("utf-8")):
+        assert ("| written |" in text) == ("written\nfor this project" in text or "written for this project" in text)
 
 
 def test_every_command_and_the_card_are_in_the_manual(hooks: ModuleType) -> None:

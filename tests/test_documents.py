@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from stance import ledgers
-from stance.documents import read_document, read_folder
+from stance.documents import _joined, read_document, read_folder
 from stance.errors import DocumentError, MissingExtraError
 from stance.records import Document
 
@@ -224,6 +224,13 @@ def test_a_long_file_of_marks_is_read_in_seconds(name: str, content: str, tmp_pa
     start = time.process_time()
     assert read_document(path).text
     assert time.process_time() - start < 10
+
+
+def test_a_long_run_of_blanks_in_a_page_is_joined_in_seconds() -> None:
+    blanks = " \t" * 40_000
+    start = time.process_time()
+    assert _joined(f"One{blanks}two{blanks}\nthree. \nFour") == f"One{blanks}two three.\nFour"
+    assert time.process_time() - start < 5
 
 
 def test_markdown_may_break_the_line_within_a_link_and_nest_its_marks(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -167,6 +168,19 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
         read_labelled(tmp_path / "t.csv")
 
 
+def test_two_columns_of_one_name_are_refused_in_frames_and_parquet_too(tmp_path):
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names, cells = ["accusation", "response", "label", "label"], ["a", "b", "denial", "none"]
+    frame = pandas.DataFrame([cells], columns=names)
+    parquet.write_table(arrow.table([[cell] for cell in cells], names=names), tmp_path / "t.parquet")
+    for read in (read_labelled, read_pairs):
+        with pytest.raises(ColumnError, match="the frame has more than one column called 'label'; rename or drop"):
+            read(frame)
+        with pytest.raises(ColumnError, match=r"t\.parquet has more than one column called 'label'"):
+            read(tmp_path / "t.parquet")
+
+
 def test_a_table_with_an_index_that_has_no_name_is_read_and_so_are_long_texts(tmp_path):
     long = "word " * 40_000
     (tmp_path / "t.csv").write_text(f",accusation,response,label\n0,a,{long},denial\n")
@@ -212,6 +226,69 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_labelled(path)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "line", "fault"),
+    [('"You ran,b,denial\nc,d,none\n', 5, "unexpected end of data"), ('"You "ran"",b,denial\n', 4, "expected after")],
+    ids=["open", "stray"],
+)
+def test_a_damaged_quote_is_told_with_its_lines_and_a_remedy(tmp_path, damaged, line, fault):
+    path = tmp_path / "t.csv"
+    path.write_text('accusation,response,label\n"You\nlied.",b,denial\n' + damaged)
+    with pytest.raises(InputError) as caught:
+        read_labelled(path)
+    message = str(caught.value)
+    assert str(path) in message and fault in message
+    assert f"the row that begins after line 3 and was read up to line {line}; close its quotes" in message
+
+
+@pytest.mark.parametrize("compression", ["snappy", "none"])
+def test_a_parquet_file_with_damaged_pages_is_named(tmp_path, compression):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "t.parquet"
+    columns = {"accusation": ["You lied."] * 9, "response": ["Never."] * 9, "label": ["denial"] * 9}
+    parquet.write_table(arrow.table(columns), path, compression=compression)
+    content = bytearray(path.read_bytes())
+    page = parquet.ParquetFile(path).metadata.row_group(0).column(0)
+    at = page.dictionary_page_offset
+    content[at + 14 : at + page.total_compressed_size] = b"\xff" * (page.total_compressed_size - 14)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.parquet is not a Parquet file, or is damaged: .*; write or copy"):
+        read_labelled(path)
+
+
+@pytest.mark.parametrize("field", ["document_id", "accuser", "annotator"])
+def test_a_lone_surrogate_in_a_plain_field_is_a_problem_of_its_row(field):
+    row = {"accusation": "a", "response": "b", "label": "denial", field: "d\ud800"}
+    with pytest.raises(InputError, match=f"row 1: the {field} holds a lone surrogate at character 1; decode"):
+        read_labelled([row])
+    if field != "annotator":  # which pairs do not have
+        with pytest.raises(InputError, match=f"row 1: the {field} holds a lone surrogate"):
+            read_pairs([row])
+
+
+def test_a_lone_surrogate_in_a_label_of_any_name_is_a_problem_of_its_row():
+    with pytest.raises(InputError, match="row 1: the label holds a lone surrogate"):
+        read_labelled([{"accusation": "a", "response": "b", "label": "\ud800"}], labels=None)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+@pytest.mark.parametrize(
+    "names", [("yes, partly",), ("a|b", "c;d"), ("[sic]", "yes"), ('can\'t say, "really"', "né")], ids=lambda n: n[0]
+)
+def test_labels_that_hold_separators_come_back_from_a_table(tmp_path, suffix, names):
+    pairs = [LabelledPair(accusation="a", response="b", labels=names, label=names[0])]
+    assert read_labelled(write_labelled(pairs, tmp_path / f"t{suffix}"), labels=None) == pairs
+
+
+@pytest.mark.parametrize(
+    ("cell", "other"),
+    [('["can\'t say", "yes"]', "can't say"), ("['cannot say', 'yes']", "cannot say"), ("can't say|yes", "can't say")],
+)
+def test_a_list_in_a_cell_is_read_as_json_and_as_python_prints_it(cell, other):
+    row = {"accusation": "a", "response": "b", "label": "yes", "labels": cell}
+    assert read_labelled([row], labels=None)[0].labels == ("yes", other)
 
 
 def test_pairs_without_labels_are_read_and_checked_too():
@@ -285,6 +362,61 @@ def test_the_label_studio_interface_offers_every_label_and_none():
     assert all(config.count(f'<Choice value="{name}"/>') == 2 for name in (*LABELS, "none"))
 
 
+def test_the_label_studio_interface_is_well_formed_whatever_the_labels_are_called():
+    names = ("Q&A", "<none> of 'these'", 'the "other"')
+    choices = ElementTree.fromstring(label_studio_config(names)).iter("Choice")
+    assert [choice.get("value") for choice in choices] == [*names, "none"] * 2
+
+
+def test_other_exports_of_label_studio_are_refused_with_the_remedy(tmp_path):
+    remedy = "export the project as JSON, not as JSON-MIN or CSV"
+    flat = {"id": 7, "accusation": "a", "response": "b", "primary": "denial", "annotator": "anna"}
+    (tmp_path / "min.json").write_text(json.dumps([flat]))
+    (tmp_path / "t.csv").write_text("accusation,response,primary\na,b,denial\n")
+    task = {"data": {"accusation": "a", "response": "b"}}
+    for source, fault in [
+        (tmp_path / "min.json", "task 7 has no 'data', only 'id', 'accusation'"),
+        (tmp_path / "t.csv", "task 1 has no 'data'"),
+        ([task], "task 1 has no 'annotations', only 'data'"),
+        ([{**task, "annotations": "3"}], "task 1: 'annotations' is '3', not a list of objects"),
+        ([{**task, "annotations": ["denial"]}], "not a list of objects"),
+        ([{**task, "data": "a"}], "task 1: 'data' is a str, not an object"),
+        ({**task, "annotations": []}, "one record was given, with 'data', 'annotations'; pass a list of them"),
+        ([{**task, "annotations": []}], "none of 1 tasks has an annotation; label some"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            from_label_studio(source)
+        assert fault in str(caught.value) and remedy in str(caught.value)
+
+
+def test_other_exports_of_argilla_are_refused_with_the_remedy():
+    flat = {"id": "r-1", "accusation": "a", "response": "b", "primary.responses": ["denial"]}
+    fields = {"fields": {"accusation": "a", "response": "b"}}
+    for source, fault in [
+        ([flat], "record r-1 has no 'fields', only 'id', 'accusation'"),
+        ([fields], "record 1 has no 'responses', only 'fields'"),
+        ([{**fields, "responses": [{"user_id": "u"}]}], "record 1: 'responses' is a list, not an object"),
+        ([{**fields, "responses": {"primary": ["denial"]}}], "record 1: 'primary' is \"['denial']\", not a list"),
+        ([{**fields, "responses": {"primary": [{"value": "denial"}]}}], "'primary' without a user_id"),
+        (fields, "one record was given"),
+        ([{**fields, "responses": {}}], "none of 1 records has a response"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            from_argilla(source)
+        assert fault in str(caught.value) and "export with dataset.records.to_json" in str(caught.value)
+
+
+@pytest.mark.parametrize(("annotator", "who"), [("anna", "'anna'"), ("", "nobody named")])
+def test_two_votes_of_one_person_on_one_pair_do_not_become_one_in_argilla(annotator, who):
+    votes = [replace(vote, annotator=annotator) for vote in VOTES[:2]]
+    with pytest.raises(InputError, match=f"the pair that begins 'You let the dam silt up.' has .* by {who}"):
+        to_argilla(votes)
+    (record,) = to_argilla(VOTES[:2])
+    record["responses"]["primary"].append(record["responses"]["primary"][0])
+    with pytest.raises(InputError, match="question 'primary', has more than one vote by"):
+        from_argilla([record])
+
+
 def test_argilla_reads_our_records_itself():
     argilla = pytest.importorskip("argilla", reason="argilla is not installed")
     records = to_argilla(VOTES)
@@ -295,6 +427,19 @@ def test_a_doccano_line_made_by_hand_is_read_from_its_text():
     line = {"id": 1, "text": "ACCUSATION\nYou lied.\n\nRESPONSE\nNever.", "label": ["denial"], "Comments": []}
     (pair,) = from_doccano([line], annotator="anna")
     assert (pair.accusation, pair.response, pair.annotator) == ("You lied.", "Never.", "anna")
+
+
+def test_one_doccano_label_may_stand_outside_a_list():
+    line = {"text": "ACCUSATION\nYou lied.\n\nRESPONSE\nNever.", "label": "denial"}
+    assert from_doccano([line])[0].labels == ("denial",)
+
+
+def test_doccano_lines_without_a_text_or_none_at_all_are_refused(tmp_path):
+    with pytest.raises(InputError, match="line 1: the accusation is missing"):
+        from_doccano([{"text": None, "label": ["denial"]}])
+    (tmp_path / "t.jsonl").write_text("")
+    with pytest.raises(InputError, match="there are no lines; label some texts, then export the project as JSONL"):
+        from_doccano(tmp_path / "t.jsonl")
 
 
 @pytest.mark.parametrize(

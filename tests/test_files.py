@@ -261,6 +261,60 @@ def test_a_header_that_is_not_utf8_is_named(tmp_path: Path, tiny: StanceClassifi
         classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_that_another_mark_separates_is_read_and_written_with_commas(
+    separator: str, tmp_path: Path, tiny: StanceClassifier
+) -> None:
+    rows = [separator.join(row) for row in (("id", "accusation", "response"), ("1", "word1, word2", "word3"))]
+    (tmp_path / "in.csv").write_text("\n".join([*rows, separator.join(("2", "word4", '"word5\nword6"'))]) + "\n")
+    classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny, chunk_rows=1)
+    found = [(row["id"], row["accusation"], row["response"]) for row in read(tmp_path / "out.csv")]
+    assert found == [("1", "word1, word2", "word3"), ("2", "word4", "word5\nword6")]
+
+
+def test_marks_within_a_header_separate_nothing_where_the_usual_one_does(
+    tmp_path: Path, tiny: StanceClassifier
+) -> None:
+    (tmp_path / "in.csv").write_text("accusation,response,tags (a;b;c;d)\nword1,word2,x\n")
+    classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny)
+    assert read(tmp_path / "out.csv")[0]["tags (a;b;c;d)"] == "x"
+
+
+TABLE = "accusation,response\nword1,word2\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (TABLE.encode("utf-16"), "line 1: the file is UTF-16, or no text at all; convert it to UTF-8"),
+        (TABLE.encode("utf-16-be"), "line 1: the file is UTF-16, or no text at all; convert it to UTF-8"),
+        ("обвинение,ответ\n".encode("utf-16"), "the file is UTF-16"),
+        (TABLE.replace("\n", "\r").encode(), "line 1: .*line ends are CR only; save the file with LF or CRLF"),
+        (b"", "in.csv: the file is empty; a table begins with a line that names its columns"),
+        (b"\xef\xbb\xbf", "in.csv: the file is empty"),
+        (b"\r\n" + TABLE.encode(), "in.csv, line 1: the line is blank"),
+    ],
+)
+def test_a_file_that_is_no_table_in_utf8_is_told_what_to_do(
+    content: bytes, message: str, tmp_path: Path, tiny: StanceClassifier
+) -> None:
+    (tmp_path / "in.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny)
+    assert "newline" not in str(caught.value)
+
+
+def test_a_header_without_rows_may_end_in_a_carriage_return(tmp_path: Path, tiny: StanceClassifier) -> None:
+    (tmp_path / "in.csv").write_bytes(b"accusation,response\r")
+    assert classify_file(tmp_path / "in.csv", tmp_path / "out.csv", model=tiny).rows_read == 0
+
+
+def test_the_library_replaces_a_file_as_it_promises(tmp_path: Path, tiny: StanceClassifier) -> None:
+    (tmp_path / "out.csv").write_text("something else\n")
+    classify_file(write(tmp_path / "in.csv", records()), tmp_path / "out.csv", model=tiny)
+    assert len(read(tmp_path / "out.csv")) == len(PAIRS)
+
+
 def shard(path: Path, numbers: object) -> Path:
     table = pa.table({"accusation": ["word1", "word2"], "response": ["word3", "word4"], "n": numbers})
     pq.write_table(table, path)

@@ -210,6 +210,26 @@ def test_another_version_of_a_package_or_another_device_does_not_go_on(
         classify_file(source, target, model=tiny, chunk_rows=10)
 
 
+def test_a_table_that_semicolons_separate_is_taken_up_too(
+    tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in.csv", 45)
+    commas = classify_file(source, tmp_path / "commas.csv", model=tiny, chunk_rows=10)
+    source.write_text(source.read_text().replace(",", ";"))
+    break_off(source, tmp_path / "out.csv", tiny, monkeypatch)
+    record = classify_file(source, tmp_path / "out.csv", model=tiny, chunk_rows=10)
+    assert record.resumed and record.output_sha256 == commas.output_sha256
+
+
+def test_what_starts_a_run_anew_is_named_for_the_shell_and_for_python(
+    tmp_path: Path, tiny: StanceClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = write(tmp_path / "in.csv", 45), tmp_path / "out.csv"
+    break_off(source, target, tiny, monkeypatch)
+    with pytest.raises(InputError, match=r"--no-resume \(in Python resume=False\)"):
+        classify_file(source, target, model=tiny, chunk_rows=11)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_other_columns_in_a_later_file_are_refused_as_often_as_they_are_tried(
     suffix: str, tmp_path: Path, tiny: StanceClassifier

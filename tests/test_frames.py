@@ -106,6 +106,16 @@ def test_columns_can_be_named_and_mistakes_are_explained(tiny: StanceClassifier)
         classify_frame(pd.DataFrame(columns()), model=tiny, coverage=2)
 
 
+@pytest.mark.parametrize("library", [pd, pl])
+def test_columns_of_the_usual_names_are_found_in_whatever_case(library: Any, tiny: StanceClassifier) -> None:
+    shouted = {" Accusation": columns()["accusation"], "RESPONSE ": columns()["response"]}
+    usual = classify_frame(library.DataFrame(columns()), model=tiny)
+    assert _list(classify_frame(library.DataFrame(shouted), model=tiny), "p_none") == _list(usual, "p_none")
+    assert classify_batch(shouted, model=tiny)["p_none"] == _list(usual, "p_none")
+    with pytest.raises(ColumnError, match="no column 'accusation' in the frame"):
+        classify_frame(library.DataFrame(shouted), accusation="accusation", model=tiny)
+
+
 def test_a_frame_can_be_scored_twice_under_a_prefix(tiny: StanceClassifier) -> None:
     twice = classify_frame(classify_frame(pd.DataFrame(columns()), model=tiny), model=tiny, prefix="again_")
     assert twice["label"].tolist() == twice["again_label"].tolist()

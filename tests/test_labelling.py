@@ -268,6 +268,220 @@ def test_nothing_is_counted_while_a_vote_is_being_taken_in(table, ask):
     assert not asking.is_alive()
 
 
+def torn(path):
+    """Leave a line as a writer leaves it that is killed in the midst of it."""
+    with path.open("ab") as stream:
+        stream.write(b'{"format": 1, "kind": "vo')
+
+
+@contextmanager
+def disk_with_room_for(n_bytes, path):
+    """Let no file grow by more than this beyond what the file at the path has: a write stops midway and fails."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_vote_after_another_writer_was_cut_off_stands_on_a_line_of_its_own(table):
+    store = Store(table)
+    store.change(0, 0, ["denial"], done=True)
+    torn(store.journal.path)
+    store.change(1, 0, ["acknowledgment"], done=True)
+    assert [json.loads(line)["label"] for line in store.journal.path.read_text().splitlines()] == [
+        "denial",
+        "acknowledgment",
+    ]
+    assert store.progress() == Store(table).progress() == 2
+
+
+def test_of_a_vote_that_could_not_be_written_whole_nothing_stays_in_the_journal(table):
+    store = Store(table)
+    store.change(0, 0, ["denial"], done=True)
+    journal = store.journal.path
+    whole = journal.read_bytes()
+    with disk_with_room_for(40, journal), pytest.raises(OSError, match="File too large"):
+        store.change(1, 0, ["denial"], done=True)
+    assert journal.read_bytes() == whole and store.vote(1).version == 0
+    store.change(1, 0, ["denial"], done=True)
+    assert Store(table).progress() == 2
+
+
+def test_a_damaged_line_keeps_its_number_and_the_lines_before_it_count_once(table):
+    store, other = Store(table, annotator="anna"), Store(table, annotator="anna")
+    other.change(0, 0, ["denial"], done=False)
+    other.change(0, 1, ["denial"], done=True)
+    with other.journal.path.open("ab") as stream:
+        stream.write(b"garbage\n")
+    for _ in range(3):
+        with pytest.raises(InputError, match="line 3 is damaged"):
+            store.refresh()
+    assert len(store._past["anna"]) == 2 and store.vote(0).version == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"format": 1}, "its kind is None, not vote, undo, look, export"),
+        ({"format": 1, "kind": "praise"}, "its kind is 'praise'"),
+        ({"format": 1, "kind": "vote", "annotator": "anna", "item": "x"}, "it has no version, labels, done, saw_model"),
+        ({"format": 1, "kind": "export"}, "it has no sha256"),
+    ],
+)
+def test_a_line_that_lacks_what_its_kind_needs_is_named(table, line, message):
+    path = table.with_name("pairs.labelled.votes.jsonl")
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=rf"votes.jsonl, line 1 is damaged \({message}.*; remove that line"):
+        Store(table)
+
+
+WIDE = "accusation,response,document_id,id,source,weight,responder,label,annotator,twin,accuser,accused,cue\n"
+
+
+def test_what_the_table_says_of_a_pair_travels_into_the_labelled_table(table):
+    table.write_text(
+        WIDE
+        + "You lied.,We did not.,d0,i0,news,0.5,the ministry,denial,ben,t0,the mayor,the miller,denied\n"
+        + "You stole.,Did we?,d1,i1,written,,the party,,,t1,the press,the treasurer,asked\n"
+    )
+    store = Store(table, annotator="anna")
+    store.change(0, 0, ["denial"], done=True)
+    store.change(1, 0, ["demand_for_evidence"], done=True)
+    first = {
+        **{"document_id": "d0", "id": "i0", "source": "news", "responder": "the ministry", "twin": "t0"},
+        **{"accuser": "the mayor", "accused": "the miller", "cue": "denied"},
+    }
+    second = {
+        **{"document_id": "d1", "id": "i1", "source": "written", "responder": "the party", "twin": "t1"},
+        **{"accuser": "the press", "accused": "the treasurer", "cue": "asked"},
+    }
+    written = read_labelled(store.export())
+    assert [(pair.annotator, pair.weight) for pair in written] == [("anna", 1), ("anna", 1), ("ben", 0.5)]
+    assert [{name: getattr(pair, name) for name in first} for pair in written] == [first, second, first]
+
+
+def test_a_weight_stays_with_the_stances_that_it_was_given_to(table):
+    table.write_text(WIDE + "You lied.,We did not.,d0,i0,news,0.5,,denial,ben,,,,\n")
+    store = Store(table, annotator="ben")
+    assert [pair.weight for pair in read_labelled(store.export())] == [0.5]
+    store.change(0, 0, ["acknowledgment"], done=True)
+    assert [pair.weight for pair in read_labelled(store.export())] == [1]
+    store.undo(*store.last_change())
+    assert [pair.weight for pair in read_labelled(store.export())] == [0.5]
+
+
+def test_labels_are_found_under_a_header_in_capitals(table):
+    table.write_text(
+        "Accusation,Response, Label ,Annotator\nYou lied.,No.,denial,anna\nYou stole.,No.,,\nYou hid.,No.,none,anna\n"
+    )
+    store = Store(table, annotator="ben")
+    assert [{who: vote.labels for who, vote in store.others(i).items()} for i in range(3)] == [
+        {"anna": ("denial",)},
+        {},
+        {"anna": ()},
+    ]
+
+
+def test_an_explicit_none_in_jsonl_is_a_vote_and_an_empty_cell_is_not(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    verdicts = [{"label": None, "labels": []}, {"label": None, "labels": None}, {"label": "", "labels": ""}, {}]
+    path.write_text(
+        "".join(json.dumps({"accusation": f"{i}!", "response": "No.", **v}) + "\n" for i, v in enumerate(verdicts))
+    )
+    store = Store(path)
+    assert [{who: vote.labels for who, vote in store.others(i).items()} for i in range(4)] == [
+        {"table": ()},
+        {},
+        {},
+        {},
+    ]
+
+
+def test_a_journal_with_stances_that_the_page_does_not_offer_is_refused(table):
+    store = Store(table, labels=["yes", "no"])
+    store.change(0, 0, ["yes"], done=True)
+    message = r"votes.jsonl holds verdicts with yes, which are not .* \(denial, acknowledgment\); .*--labels.*--output"
+    with pytest.raises(InputError, match=message):
+        Store(table, labels=["denial", "acknowledgment"])
+    assert Store(table, labels=["maybe", "yes"]).vote(0).labels == ("yes",)
+    store.change(0, 1, ["no"], done=True)
+    with pytest.raises(InputError, match="holds verdicts with yes,"):  # undo would bring it back
+        Store(table, labels=["no"])
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anybody_labels(table):
+    with pytest.raises(InputError, match=r"done.parquet: name an output that ends in .csv, .tsv, .jsonl"):
+        Store(table, output=table.with_name("done.parquet"))
+    assert not table.with_name("done.votes.jsonl").exists()
+    store = Store(table, output=table.with_name("DONE.TSV"))
+    store.change(0, 0, ["denial"], done=True)
+    assert "\t" in store.export().read_text() and read_labelled(store.output)[0].label == "denial"
+
+
+def test_labels_given_as_one_text_are_refused(table):
+    with pytest.raises(InputError, match=r"the text 'yes,no', not a list of names; pass \['yes', 'no'\]"):
+        Store(table, labels="yes,no")
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_that_does_not_exist_is_named(table, port):
+    with pytest.raises(InputError, match=f"there is no port {port}; choose one up to 65535, or 0"):
+        LabellingServer(Store(table), port=port)
+
+
+def test_changes_by_hand_are_kept_through_every_export_and_the_pages_own_tables_do_not_pile_up(table):
+    store = Store(table)
+    by_hand = []
+    for i in range(9):
+        store.change(i, 0, ["denial"], done=True)
+        written = store.export()
+        if i in (2, 5):
+            by_hand.append(written.read_text() + f"by hand,{i},denial\n")
+            written.write_text(by_hand[-1])
+        store = Store(table)
+    kept = sorted(table.parent.glob("pairs.labelled.csv.bak*"))
+    assert [path.name for path in kept] == [f"pairs.labelled.csv.bak{n}" for n in ("", 2, 3)]
+    assert [path.read_text() for path in kept[:2]] == by_hand
+
+
+def test_agreement_is_reckoned_anew_only_when_a_pair_that_is_finished_changes(table, monkeypatch):
+    anna = Store(table, annotator="anna")
+    for i in range(3):
+        anna.change(i, 0, ["denial"], done=True)
+    reckoned = []
+    store = Store(table, annotator="ben")
+    reckon = store._find_agreement
+    monkeypatch.setattr(store, "_find_agreement", lambda: reckoned.append(1) or reckon())
+    for i in range(2):
+        store.change(i, 0, ["denial"], done=True)
+    assert store.agreement()["n"] == 2 and len(reckoned) == 1
+    store.change(2, 0, ["denial"], done=False)
+    anna.change(4, 0, ["denial"], done=True)
+    store.refresh()
+    assert store.agreement()["n"] == 2 and len(reckoned) == 1
+    store.change(2, 1, ["denial"], done=True)
+    assert store.agreement()["n"] == 3 and store.agreement()["kappa"]["anna"]["kappa"] is None
+    anna.change(0, 1, ["acknowledgment"], done=True)
+    store.refresh()
+    assert store.agreement()["kappa"]["anna"]["kappa"] < 1
+    store.undo(*store.last_change())
+    assert store.agreement()["n"] == 2 and len(reckoned) == 4
+
+
+def test_progress_and_the_next_pair_follow_every_change(table):
+    store = Store(table)
+    for i in (0, 1, N - 1):
+        store.change(i, 0, ["denial"], done=True)
+    assert store.progress() == 3 and store.next_open(-1) == 2 and store.next_open(N - 2) == 2
+    store.undo(*store.last_change())
+    assert store.progress() == 2 and store.next_open(N - 2) == N - 1
+    store.change(0, 1, None, done=False)
+    assert store.progress() == 1 and store.next_open(N - 1) == 0
+
+
 # The command and what it prints
 
 
@@ -435,6 +649,19 @@ def test_an_undo_after_the_pair_has_left_the_table_is_answered_in_words(table):
         assert status == 200 and json.loads(text)["last"] is None
         status, text, _ = ask(server.address, "/api/undo", "POST", {"position": 0, "version": 1})
         assert status == 400 and "no longer in the table" in json.loads(text)["message"]
+
+
+def test_a_full_disk_is_answered_in_words_that_name_the_journal(table):
+    store = Store(table)
+    with running(store) as server:
+        body = {"version": 0, "labels": ["denial"], "done": True}
+        assert ask(server.address, "/api/items/0", "PUT", body)[0] == 200
+        with disk_with_room_for(40, store.journal.path):
+            status, text, _ = ask(server.address, "/api/items/1", "PUT", body)
+        message = json.loads(text)["message"]
+        assert status == 500 and message.startswith("Not saved: ") and str(store.journal.path) in message
+        assert ask(server.address, "/api/items/1", "PUT", body)[0] == 200
+    assert Store(table).progress() == 2
 
 
 def start(table, *more):
@@ -666,6 +893,70 @@ def test_two_tabs_do_not_overwrite_each_other(page, table):
     assert Store(table, annotator="anna").vote(0).labels == ("denial", "acknowledgment")
 
 
+def burst(tab, *keys):
+    """Press keys so fast that no answer comes between them, and wait until all that they asked for is done."""
+    tab.evaluate(
+        "keys => keys.forEach(key => document.body.dispatchEvent(new KeyboardEvent('keydown',"
+        " { key, code: /[0-9]/.test(key) ? 'Digit' + key : key, bubbles: true, cancelable: true })))",
+        list(keys),
+    )
+    tab.evaluate("() => chain.then(() => null)")
+
+
+def test_keys_pressed_before_a_conflict_showed_are_dropped_and_the_alert_stays(page, table):
+    Store(table, annotator="anna").change(0, 0, ["acknowledgment"], done=False)
+    burst(page, "1", "Enter")
+    assert "nothing was overwritten" in page.inner_text("#alert")
+    assert page.inner_text("#heading") == "Pair 1 of 30" and page.is_checked("#held-acknowledgment")
+    vote = Store(table, annotator="anna").vote(0)
+    assert vote.labels == ("acknowledgment",) and not vote.done
+    press(page, "Enter")
+    heading(page, "Pair 2")
+    assert not page.is_visible("#alert")
+
+
+def test_keys_pressed_before_a_save_failed_are_dropped_and_the_alert_stays(page, table):
+    press(page, "1")
+    status(page, "Denial. Saved.")
+    refuse = "**/api/items/0"
+    page.route(refuse, lambda route: route.fulfill(status=400, json={"message": "the disk is full"}), times=1)
+    burst(page, "4", "Enter")
+    assert page.inner_text("#alert") == "the disk is full" and page.inner_text("#status") == ""
+    assert page.inner_text("#heading") == "Pair 1 of 30" and page.is_checked("#held-denial")
+    vote = Store(table, annotator="anna").vote(0)
+    assert vote.labels == ("denial",) and not vote.done
+    burst(page, "4", "Enter")
+    heading(page, "Pair 2")
+    assert Store(table, annotator="anna").vote(0).labels == ("denial", "acknowledgment")
+
+
+def test_keys_pressed_before_an_undo_failed_are_dropped_and_the_alert_stays(page, table):
+    press(page, "1", "Enter")
+    heading(page, "Pair 2")
+    Store(table, annotator="anna").change(4, 0, ["acknowledgment"], done=False)
+    burst(page, "u", "2", "Enter")
+    assert "nothing was overwritten" in page.inner_text("#alert") and page.inner_text("#heading") == "Pair 5 of 30"
+    store = Store(table, annotator="anna")
+    assert store.vote(4).labels == ("acknowledgment",) and store.progress() == 1 and store.vote(1).labels is None
+
+
+def test_keys_meant_for_the_next_pair_do_not_mark_one_that_could_not_be_left(page, table):
+    burst(page, "Enter", "1", "Enter")
+    assert "Mark a stance first" in page.inner_text("#alert") and page.inner_text("#heading") == "Pair 1 of 30"
+    assert Store(table, annotator="anna").vote(0).labels is None
+
+
+def test_a_double_click_on_next_finishes_one_pair(page, table):
+    Store(table, annotator="anna").change(1, 0, ["denial"], done=False)
+    press(page, "1")
+    status(page, "Denial. Saved.")
+    page.dblclick("#next")
+    page.evaluate("() => chain.then(() => null)")
+    assert page.inner_text("#heading") == "Pair 2 of 30" and not Store(table, annotator="anna").vote(1).done
+    page.click("#next")
+    heading(page, "Pair 3")
+
+
 def test_text_is_shown_as_text_and_never_run(page):
     assert "<b>one</b>" in page.inner_text("#response")
     assert page.locator("#response b").count() == 0
@@ -677,7 +968,7 @@ def test_agreement_is_shown_as_it_grows(page, table):
     for i in range(3):
         ben.change(i, 0, ["denial"] if i else [], done=True)
     press(page, "0", "Enter")
-    page.wait_for_selector("#agreement:has-text('with ben: kappa 1.00 on 1 pair')")
+    page.wait_for_selector("#agreement:has-text('with ben: kappa undefined, all verdicts alike, on 1 pair')")
     page.wait_for_selector("#others:has-text('ben: denial')")
     press(page, "1", "Enter")
     page.wait_for_selector("#agreement:has-text('on 2 pairs')")
@@ -720,6 +1011,59 @@ def test_a_screen_reader_finds_names_roles_and_news(page):
     for _ in range(3):
         press(page, "Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_arrow_keys_among_the_primary_buttons_re_order_stances_and_add_none(page, table):
+    assert page.is_disabled("#primary-denial")
+    press(page, "1", "4")
+    status(page, "Denial (primary), acknowledgment. Saved.")
+    assert page.is_disabled("#primary-demand_for_evidence") and page.is_disabled("#primary-counter_accusation")
+    page.focus("#primary-denial")
+    press(page, "ArrowDown")
+    status(page, "Acknowledgment (primary), denial. Saved.")
+    press(page, "ArrowDown")
+    status(page, "Denial (primary), acknowledgment. Saved.")
+    assert Store(table, annotator="anna").vote(0).labels == ("denial", "acknowledgment")
+
+
+def test_a_primary_button_whose_click_was_not_saved_is_not_left_checked(page):
+    press(page, "1", "4")
+    status(page, "Denial (primary), acknowledgment. Saved.")
+    page.route("**/api/items/0", lambda route: route.fulfill(status=400, json={"message": "the disk is full"}), times=1)
+    page.click("label:has(#primary-acknowledgment)")
+    page.wait_for_selector("#alert:has-text('the disk is full')")
+    assert page.is_checked("#primary-denial") and not page.is_checked("#primary-acknowledgment")
+
+
+def test_the_number_pad_marks_while_it_gives_digits_and_moves_while_it_gives_arrows(page, table):
+    press(page, "ArrowRight")
+    heading(page, "Pair 2")
+    press(page, "Numpad4")  # the pad of this keyboard gives arrows, as without NumLock
+    heading(page, "Pair 1")
+    assert Store(table, annotator="anna").vote(1).labels is None
+    page.evaluate(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '4', code: 'Numpad4', bubbles: true }))"
+    )
+    status(page, "Acknowledgment. Saved.")
+
+
+def test_the_models_opinion_is_read_out_and_its_failure_leaves_no_word_of_asking(page):
+    failing = "**/api/items/0/opinion"
+    page.route(failing, lambda route: route.fulfill(status=400, json={"message": "no checkpoint folder"}), times=1)
+    press(page, "m")
+    page.wait_for_selector("#alert:has-text('no checkpoint folder')")
+    assert page.inner_text("#status") == ""
+    press(page, "m")
+    status(page, "The model: ")
+    assert page.inner_text("#opinion-list li >> nth=0") in page.inner_text("#status")
+    press(page, "ArrowRight")
+    heading(page, "Pair 2")
+    assert page.inner_text("#status") == ""
+
+
+def test_the_buttons_are_a_group_as_none_of_them_is_reached_by_arrow_keys(page):
+    assert page.get_by_role("group", name="Actions").get_by_role("button").count() == 6
+    assert page.get_by_role("toolbar").count() == 0
 
 
 def test_keys_can_be_switched_off_for_those_whose_reader_uses_them(page):
@@ -788,4 +1132,15 @@ def test_it_fits_a_phone(browser, table, scheme):
         assert tab.locator("#close-codebook").bounding_box()["y"] < 100
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
         shot(tab, f"phone-codebook-{scheme}")
+        context.close()
+
+
+def test_it_fits_the_narrowest_of_phones(browser, table):
+    with running(Store(table, annotator="anna")) as server:
+        context = browser.new_context(viewport={"width": 320, "height": 568}, is_mobile=True, has_touch=True)
+        tab = context.new_page()
+        tab.goto(server.address)
+        heading(tab, "Pair 1")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 320
+        shot(tab, "phone-narrow")
         context.close()

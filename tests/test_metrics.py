@@ -59,7 +59,7 @@ def test_kappa_is_that_of_scikit_learn(rows):
         warnings.simplefilter("ignore")
         expected = reference.cohen_kappa_score(first, second)
     got = metrics.cohen_kappa(first, second)
-    assert got == pytest.approx(1.0 if np.isnan(expected) else expected)
+    assert got == pytest.approx(expected, nan_ok=True)
 
 
 # Worked by hand
@@ -95,6 +95,13 @@ def test_calibration_error_by_hand():
     assert metrics.calibration_error(probabilities, gold, bins=2) == pytest.approx((0.1 + 0.1) / 2)
 
 
+def test_calibration_error_does_not_depend_on_the_order_of_pairs_that_are_equally_sure():
+    probabilities = np.tile([0.7, 0.3], (40, 1))
+    gold = np.array([0] * 28 + [1] * 12)
+    for order in (slice(None), slice(None, None, -1)):
+        assert metrics.calibration_error(probabilities, gold[order], bins=2) == pytest.approx(0)
+
+
 def test_few_pairs_make_fewer_bins():
     probabilities = np.repeat([[0.6, 0.4], [0.9, 0.1]], 10, axis=0)
     gold = np.array([0] * 9 + [1] + [0] * 6 + [1] * 4)  # over- and underconfident halves, which one bin evens out
@@ -108,7 +115,18 @@ def test_kappa_by_hand():
     second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
     assert metrics.cohen_kappa(first, second) == pytest.approx(0.4)
     assert metrics.cohen_kappa([None, "denial"], [None, "denial"]) == 1.0
-    assert metrics.cohen_kappa([None, None], [None, None]) == 1.0
+
+
+def test_agreement_on_one_category_throughout_is_undefined():
+    assert np.isnan(metrics.cohen_kappa([None, None], [None, "none"]))
+    assert np.isnan(metrics.krippendorff_alpha([(("a",), ("a",)), (("a",), ("a",))]))
+
+
+def test_kappa_takes_none_and_its_name_for_one_outcome_and_arrays_for_lists():
+    assert metrics.cohen_kappa([None, "denial", "none"], ["none", "denial", None]) == 1.0
+    assert metrics.cohen_kappa(np.array(["a", "b"]), np.array(["a", "b"])) == 1.0
+    with pytest.raises(InputError, match="0 and 0 were given"):
+        metrics.cohen_kappa(np.array([]), np.array([]))
 
 
 @pytest.mark.parametrize(
@@ -124,8 +142,16 @@ def test_kappa_by_hand():
     ],
 )
 def test_masi_distance_by_hand(first, second, distance):
-    assert metrics.masi_distance(first, second) == pytest.approx(distance)
-    assert metrics.masi_distance(second, first) == pytest.approx(distance)
+    assert metrics.masi_distance(set(first), set(second)) == pytest.approx(distance)
+    assert metrics.masi_distance(set(second), set(first)) == pytest.approx(distance)
+
+
+def test_a_string_is_a_set_of_one_stance_and_not_of_its_letters():
+    assert metrics.masi_distance("denial", "acknowledgment") == 1
+    assert metrics.masi_distance("denial", {"denial"}) == metrics.masi_distance("none", ()) == 0
+    words = [("denial", "acknowledgment"), ("denial", "denial"), (None, "none")]
+    sets = [({"denial"}, {"acknowledgment"}), ({"denial"}, {"denial"}), ((), ())]
+    assert metrics.krippendorff_alpha(words) == pytest.approx(metrics.krippendorff_alpha(sets))
 
 
 def nominal(a, b):
@@ -207,9 +233,31 @@ def test_a_draw_holds_whole_clusters():
     metrics.bootstrap(check, clusters, resamples=50)
 
 
-def test_one_cluster_gives_an_interval_of_no_width():
+def test_one_cluster_gives_no_interval():
     got = metrics.bootstrap(mean_of([1, 2, 3]), ["d"] * 3, resamples=10)
-    assert (got.low, got.value, got.high) == (2, 2, 2)
+    assert got.value == 2 and np.isnan([got.low, got.high]).all()
+    assert str(got) == "2.000 (no interval: too few documents)"
+
+
+def test_clusters_are_told_apart_by_their_keys_and_rows_without_one_stand_alone():
+    assert len(set(metrics.cluster_numbers([1, "1", 1]).tolist())) == 2
+    assert len(set(metrics.cluster_numbers([float("nan"), float("nan"), None, None, "d", "d"]).tolist())) == 5
+
+
+def test_draws_without_a_figure_do_not_count():
+    def score(rows):
+        return float("nan") if len(set(rows.tolist())) == 1 else 1.0
+
+    got = metrics.bootstrap(score, range(2), resamples=50)
+    assert (got.low, got.value, got.high) == (1, 1, 1)
+    assert str(metrics.Interval(float("nan"), float("nan"), float("nan"))) == "undefined"
+
+
+def test_a_rare_outcome_that_a_draw_does_not_hold_is_not_counted_against_it():
+    verdicts = ["denial"] * 99 + ["acknowledgment"]
+    held = [[v] for v in verdicts]
+    got = metrics.evaluate_verdicts(verdicts, held, verdicts, held, resamples=50)
+    assert (got.macro_f1.low, got.macro_f1.value, got.macro_f1.high) == (1, 1, 1)
 
 
 # Verdicts by name
@@ -254,3 +302,26 @@ def test_other_label_sets_are_scored_like_ours():
     )
     assert got.macro_f1.value == pytest.approx(1 / 2)
     assert list(got.labels) == ["x", "y", "none"]
+
+
+@pytest.mark.parametrize(
+    ("what", "short"),
+    [("clusters", ["d"]), ("sources", ["a"]), ("probabilities", np.ones((1, 5)) / 5)],
+)
+def test_what_goes_with_the_pairs_must_be_as_long_and_is_named_where_it_is_not(what, short):
+    with pytest.raises(InputError, match=f"1 {what} and 2 gold verdicts were given"):
+        metrics.evaluate_verdicts([None] * 2, [()] * 2, [None] * 2, [()] * 2, **{what: short}, resamples=2)
+
+
+def test_pairs_without_a_source_are_one_part():
+    got = metrics.evaluate_verdicts(
+        [None] * 4, [()] * 4, [None] * 4, [()] * 4, sources=["news", None, float("nan"), ""], resamples=2
+    )
+    assert {name: part.n for name, part in got.by_source.items()} == {"": 3, "news": 1}
+    assert "(no source)" in str(got)
+
+
+def test_an_evaluation_without_intervals_is_still_json():
+    got = metrics.evaluate_verdicts([None], [()], [None], [()])
+    assert json.loads(json.dumps(got.to_dict(), allow_nan=False))["accuracy"] == [1.0, None, None]
+    assert "no interval" in str(got)

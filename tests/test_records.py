@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import json
 import pickle
 
@@ -112,3 +113,16 @@ def test_a_ledger_becomes_json_without_the_documents_text():
     assert values["pairs"][0]["label"] == "denial"
     assert values["pairs"][0]["accusation_span"] == {"start": 0, "end": 18}
     assert "text" not in values and "We did not. They" not in json.dumps(values)
+
+
+def test_a_document_keeps_a_day_as_its_text_and_knows_no_missing_date_or_language():
+    document = Document(text="x", date=datetime.date(2031, 5, 2), language=None)
+    assert (document.date, document.language) == ("2031-05-02", "en")
+    assert Document(text="x", date=None).date == ""
+
+
+def test_a_prediction_names_its_outcome():
+    silent = prediction(label=None, stances=())
+    assert prediction().outcome == "denial" and type(prediction().outcome) is str
+    assert silent.outcome == "none"
+    assert dataclasses.replace(silent, abstained=True).outcome == "abstained"

@@ -6,10 +6,12 @@ import io
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stance.errors import InputError
 from stance.records import Accusation, Document, Ledger, LedgerItem, Pair, Prediction, Span
 from stance.reports import ledger_lines, ledger_page, ledger_records, ledger_table, pairs_page
 
@@ -242,6 +244,36 @@ def test_a_page_of_pairs_explains_no_marks_that_it_does_not_show(ledger: Ledger)
     assert "class='keys'" in marked and "class='keys'" not in plain
     assert "dashed</span>" in marked and "dashed</span>" not in plain
     assert "not truth" in marked and "not truth" in plain
+
+
+def test_an_abstention_is_not_shown_as_the_stance_none(ledger: Ledger) -> None:
+    from rich.console import Console
+
+    silent = replace(_prediction(None), abstained=True)
+    shy = replace(ledger, pairs=tuple(replace(item, prediction=silent) for item in ledger.pairs))
+    page = ledger_page(shy)
+    assert "<dd>0</dd>" in page[page.index("none</dt>") :][:30] and "abstained</dt><dd>3</dd>" in page
+    assert "→A1 ○ abstains</a>" in page and "not sure enough to tell" in page
+    assert "not sure enough to tell" not in ledger_page(ledger)
+    assert "3 abstained" in ledger_page([shy, ledger])
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(ledger_table(shy))
+    assert "3 pairs; 3 abstained; 1 unanswered" in stream.getvalue() and "none" not in stream.getvalue()
+
+
+def test_a_text_that_is_not_unicode_is_refused_by_name(ledger: Ledger) -> None:
+    broken = Ledger(document=Document(text="abc\ud800", id="n7"))
+    for report in (ledger_page, lambda given: list(ledger_records(given))):
+        with pytest.raises(InputError, match="document 'n7' holds a lone surrogate at character 3; decode"):
+            report(broken)
+    assert "lang='en'" in ledger_page(Ledger(document=Document(text="abc", language=None)))  # type: ignore[arg-type]
+
+
+def test_what_assistive_technology_lists_has_names_of_its_own(ledger: Ledger) -> None:
+    page = ledger_page([ledger, ledger])
+    regions = re.findall(r"role='region' aria-label='([^']+)'", page)
+    assert len(set(regions)) == len(regions) == 2 and all("Tanks at the river?" in name for name in regions)
+    assert page.count("<meter ") == page.count("aria-label='How sure'") == 6
 
 
 def test_an_empty_ledger_still_makes_a_page() -> None:

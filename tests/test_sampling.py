@@ -10,7 +10,7 @@ from stance.errors import CheckpointError, InputError, PairError
 from stance.labels import LABELS
 from stance.metrics import cohen_kappa, krippendorff_alpha
 from stance.records import LabelledPair, Pair
-from stance.sampling import agreement, label_issues, learning_curve, open_model, suggest
+from stance.sampling import agreement, growth, label_issues, learning_curve, open_model, selection, suggest
 
 pytest.importorskip("sklearn")
 
@@ -40,6 +40,23 @@ def test_suggestions_do_not_change_between_calls(toy):
     pairs = toy_pairs(80, cues=1)
     assert suggest(pairs, 7, model=toy) == suggest(pairs, 7, model=toy)
     assert len({s.index for s in suggest(pairs, 7, model=toy)}) == 7
+
+
+def test_spreading_out_a_large_pool_takes_no_more_memory_than_the_pool():
+    import tracemalloc
+
+    points = np.random.default_rng(0).normal(size=(600, 128)).astype(np.float32)
+    tracemalloc.start()
+    chosen = selection._spread(points, np.ones(600), 60, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(set(chosen.tolist())) == 60
+    assert peak < 600 * 60 * 128 * 8 / 4
+
+
+def test_more_suggestions_than_distinct_rows_go_on_in_order():
+    points = np.repeat(np.eye(2, dtype=np.float32), 4, axis=0)
+    assert selection._spread(points, np.ones(8), 4, seed=0)[2:].tolist() == [1, 2]
 
 
 def test_suggest_refuses_what_it_cannot_use(toy):
@@ -78,6 +95,15 @@ def test_label_issues_never_train_on_the_document_of_the_pair(toy):
         label_issues([p for p in pairs if p.label == "denial"], model=toy)
 
 
+def test_label_issues_needs_an_outcome_that_occurs_twice_and_two_folds(toy):
+    pytest.importorskip("cleanlab")
+    pairs = [replace(p, document_id="") for p in {p.label: p for p in toy_pairs(100)}.values()]
+    with pytest.raises(InputError, match=f"{len(pairs)} pairs with an outcome each"):
+        label_issues(pairs, model=toy, folds=2)
+    with pytest.raises(InputError, match="at least 2, not 1"):
+        label_issues(toy_pairs(100), model=toy, folds=1)
+
+
 VERDICTS = [("denial", "denial"), ("denial", "none"), ("acknowledgment", "acknowledgment"), ("none", "none")] * 5
 
 
@@ -107,6 +133,22 @@ def test_agreement_takes_three_readers_who_did_not_read_everything():
     found = agreement([*votes(), *third, alone])
     assert found.n == 20 and found.by_pair["anna", "cleo"].value == 1
     assert found.by_pair["anna", "ben"].value < found.kappa.value < 1
+
+
+def test_agreement_on_one_category_or_in_one_document_is_not_overstated():
+    alike = [{**vote, "label": "denial"} for vote in votes()]
+    found = agreement(alike, resamples=20)
+    assert np.isnan([found.kappa.value, found.alpha.value, found.by_pair["anna", "ben"].value]).all()
+    assert str(found).count("undefined: one category") == 2
+    one = agreement([{**vote, "document_id": "d"} for vote in votes()], resamples=20)
+    assert one.kappa.value < 1 and np.isnan(one.kappa.low) and "no interval" in str(one)
+
+
+def test_a_couple_without_a_kappa_does_not_count_in_the_mean():
+    third = [{"accusation": "a", "response": f"r{i}", "label": "denial", "annotator": "cleo"} for i in range(0, 20, 4)]
+    found = agreement([*votes(), *third], resamples=20)
+    assert np.isnan(found.by_pair["anna", "cleo"].value) and np.isnan(found.by_pair["ben", "cleo"].value)
+    assert found.kappa.value == pytest.approx(found.by_pair["anna", "ben"].value)
 
 
 def test_agreement_of_one_reader_is_refused():
@@ -158,3 +200,16 @@ def test_the_learning_curve_names_a_document_that_holds_nearly_all_pairs(toy, se
     with pytest.raises(InputError, match=r"one document holds 91 of the 101 pairs.*leave all but 40 pairs"):
         learning_curve(pairs, model=toy, seed=seed)
     learning_curve([*pairs[:40], *pairs[91:]], model=toy, seed=seed, repeats=12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_learning_curve_trains_on_as_many_pairs_as_it_says(toy, monkeypatch, seed):
+    pairs = [replace(p, document_id=f"d{max(i - 39, 0)}") for i, p in enumerate(toy_pairs(52))]
+    trained = []
+    score = growth._score
+    monkeypatch.setattr(
+        growth, "_score", lambda f, g, train, *rest: trained.append(len(train)) or score(f, g, train, *rest)
+    )
+    found = learning_curve(pairs, model=toy, seed=seed, repeats=4)
+    assert trained == list(found.sizes) * 4
+    assert found.sizes[-1] >= 40

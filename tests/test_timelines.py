@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date, datetime
+
 import pytest
 
 from stance.errors import InputError
@@ -101,3 +104,37 @@ def test_the_actor_is_named_as_most_often_and_of_equals_by_the_longest_name() ->
     often = [_ledger(f"2031-05-0{i}", row(name)) for i, name in enumerate(("Ada Berg", "Berg", "Berg"), 1)]
     assert [t.actor for t in timeline(often)] == ["Berg"]
     assert [t.actor for t in timeline(often[:2])] == ["Ada Berg"]
+
+
+def _answered(given: object, label: str | None = "denial", id: str = "") -> Ledger:
+    found = _ledger("", ("Sudland", "Nordia said Sudland moved tanks to the river bank.", "Not one.", label))
+    return replace(found, document=Document(text="x", id=id or str(given), date=given))  # type: ignore[arg-type]
+
+
+def test_dates_may_be_missing_or_objects_or_stand_between_spaces() -> None:
+    given = [" 2031-01-05", date(2031, 1, 4), datetime(2031, 1, 3, 12), None]
+    (thread,) = timeline(_answered(day) for day in given)
+    assert [p.date for p in thread.positions] == ["", "2031-01-03T12:00:00", "2031-01-04", " 2031-01-05"]
+    with pytest.raises(InputError, match="document '5' is dated 5"):
+        timeline([_answered(5)])
+
+
+def test_times_are_compared_across_zones() -> None:
+    later, sooner = "2031-05-02T23:30+00:00", "2031-05-03T00:10+02:00"
+    (thread,) = timeline([_answered(later), _answered(sooner)])
+    assert [p.date for p in thread.positions] == [sooner, later]
+
+
+def test_a_position_without_a_date_or_a_verdict_makes_no_change() -> None:
+    days = ("2031-05-02", "2031-05-03", "2031-05-04")
+    undated, first, silent, last = (
+        _answered(day, label)
+        for day, label in zip(("", *days), ("acknowledgment", "denial", None, "denial"), strict=True)
+    )
+    (item,) = silent.pairs
+    silent = replace(silent, pairs=(replace(item, prediction=replace(item.prediction, abstained=True)),))
+    (thread,) = timeline([undated, first, silent, last])
+    assert [p.stance for p in thread.positions] == ["acknowledgment", "denial", "abstained", "denial"]
+    assert not thread.moved
+    (moved,) = timeline([first, silent, _answered(days[2], "acknowledgment")])
+    assert [(before.date, after.date) for before, after in moved.changes] == [(days[0], days[2])]

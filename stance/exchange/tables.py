@@ -108,7 +108,7 @@ def read_pairs(source: Any, *, columns: Mapping[str, str] | None = None) -> list
     _check_columns(rows, names, ("accusation", "response"), [name for name in columns or {} if name in fields])
     pairs, problems = [], []
     for row in rows:
-        wrong = _text_problems(row.values, names)
+        wrong = _text_problems(row.values, names) + _plain_problems(row.values, names, fields)
         problems += [f"{row.place}: {text}" for text in wrong]
         if not wrong:
             plain: dict[str, Any] = {name: _plain(row.values.get(names[name])) for name in fields}
@@ -128,21 +128,29 @@ def write_labelled(pairs: Iterable[LabelledPair], path: str | os.PathLike[str]) 
     target = Path(path)
     records = [as_record(pair) for pair in pairs]
     draft = target.with_name(target.name + ".tmp")
+    kind = target.suffix.lower()
     with draft.open("w", encoding="utf-8", newline="") as stream:
-        if target.suffix == ".jsonl":
+        if kind == ".jsonl":
             stream.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        elif target.suffix in (".csv", ".tsv"):
+        elif kind in (".csv", ".tsv"):
             used = [name for name in (*COLUMNS, "weight", *PLAIN) if any(r[name] != "" for r in records)]
             fields = list(dict.fromkeys([*_REQUIRED, *used]))
-            delimiter = "\t" if target.suffix == ".tsv" else ","
+            delimiter = "\t" if kind == ".tsv" else ","
             writer = csv.DictWriter(stream, fields, extrasaction="ignore", delimiter=delimiter)
             writer.writeheader()
-            writer.writerows({**r, "labels": SEPARATOR.join(r["labels"])} for r in records)
+            writer.writerows({**r, "labels": _cell(r["labels"])} for r in records)
         else:
             draft.unlink()
             raise InputError(f"cannot write {target.name}: name a file that ends in .csv, .tsv or .jsonl")
     os.replace(draft, target)
     return target
+
+
+def _cell(names: Sequence[str]) -> str:
+    """A set of labels in one cell, so that ``_names`` tells them apart again: as JSON where a name holds a separator."""
+    joined = SEPARATOR.join(names)
+    ambiguous = joined.startswith("[") or any(_SPLIT.search(name) for name in names)
+    return json.dumps(names, ensure_ascii=False) if ambiguous else joined
 
 
 def read_rows(source: Any) -> Iterator[Row]:
@@ -153,6 +161,7 @@ def read_rows(source: Any) -> Iterator[Row]:
     if hasattr(source, "to_dicts"):  # polars
         yield from _numbered(source.to_dicts())
     elif hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas
+        _check_unique(source.columns, "the frame")
         for at, values in zip(source.index, source.to_dict("records"), strict=True):
             yield Row(f"row {at!r}", values)
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)):
@@ -161,6 +170,14 @@ def read_rows(source: Any) -> Iterator[Row]:
         raise InputError(
             f"cannot read labelled pairs from a {type(source).__name__}; pass a path, a DataFrame, a dataset or "
             "a list of mappings"
+        )
+
+
+def _check_unique(columns: Iterable[Any], where: object) -> None:
+    """Refuse two columns of one name, of which a mapping would keep the last; those without a name are not read."""
+    if twice := [name for name, n in Counter(columns).items() if n > 1 and str(name).strip()]:
+        raise ColumnError(
+            f"{where} has more than one column called {', '.join(map(repr, twice))}; rename or drop all but one"
         )
 
 
@@ -189,8 +206,6 @@ def _read_file(path: Path) -> Iterator[Row]:
             yield from {".jsonl": _read_jsonl, ".json": _read_json}.get(kind, _read_csv)(path)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8 and read it again") from None
-        except csv.Error as error:
-            raise InputError(f"{path} is a damaged table: {error}") from None
     else:
         raise InputError(f"cannot read {path.name}: name a file that ends in .csv, .tsv, .jsonl, .json or .parquet")
 
@@ -202,13 +217,21 @@ def _read_csv(path: Path) -> Iterator[Row]:
         stream.seek(0)
         delimiter = max(",;\t", key=header.count)
         reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
-        if twice := [name for name, n in Counter(reader.fieldnames or ()).items() if n > 1 and name.strip()]:
-            raise ColumnError(f"{path} has more than one column called {', '.join(map(repr, twice))}; rename them")
-        for number, values in enumerate(reader, 1):
-            place = f"row {number} (line {reader.line_num})"
-            if None in values:
-                raise InputError(f"{path}, {place} has more cells than the header; quote texts that hold {delimiter!r}")
-            yield Row(place, values)
+        try:
+            _check_unique(reader.fieldnames or (), path)
+            for number, values in enumerate(reader, 1):
+                place = f"row {number} (line {reader.line_num})"
+                if None in values:
+                    raise InputError(
+                        f"{path}, {place} has more cells than the header; quote texts that hold {delimiter!r}"
+                    )
+                yield Row(place, values)
+        except csv.Error as error:
+            # A DictReader counts the lines of whole rows, the reader inside it every line that it took in.
+            raise InputError(
+                f"{path} is a damaged table: {error}, in the row that begins after line {reader.line_num} and was read "
+                f"up to line {reader.reader.line_num}; close its quotes, and write a quote inside a quoted text twice"
+            ) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -251,10 +274,13 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         raise MissingExtraError("pyarrow", "frames", "reading Parquet") from None
     try:
         with parquet.ParquetFile(path) as file:
+            _check_unique(file.schema_arrow.names, path)
             rows = (values for batch in file.iter_batches() for values in batch.to_pylist())
             yield from _numbered(rows)
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from None
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from texts in damaged pages
+        raise InputError(
+            f"{path} is not a Parquet file, or is damaged: {error}; write or copy it again, and read it then"
+        ) from None
 
 
 def as_record(pair: LabelledPair) -> dict[str, Any]:
@@ -268,6 +294,20 @@ def as_record(pair: LabelledPair) -> dict[str, Any]:
         "weight": "" if pair.weight == 1 else pair.weight,
         **{name: getattr(pair, name) for name in PLAIN},
     }
+
+
+def labelled_rows(rows: Sequence[Row]) -> list[Row]:
+    """Those rows that hold a verdict, an explicit none too; the others are yet to be labelled."""
+    names = _resolve(rows, {})
+    verdict = (names["label"], names["labels"])
+    return [row for row in rows if not all(_is_blank(row.values.get(name)) for name in verdict)]
+
+
+def plain_fields(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The fields in ``PLAIN`` of each row, empty where the table lacks them."""
+    names = _resolve(rows, {})
+    raise_all([f"{row.place}: {text}" for row in rows for text in _plain_problems(row.values, names, PLAIN)], len(rows))
+    return [{name: _plain(row.values.get(names[name])) for name in PLAIN} for row in rows]
 
 
 # Checks
@@ -327,7 +367,8 @@ def parse_row(
     problems = _text_problems(values, names)
     label, held, wrong = _verdict(values.get(names["label"]), values.get(names["labels"], _ABSENT), known)
     weight, heavy = _weight(values.get(names["weight"]))
-    problems += wrong + heavy
+    problems += wrong + heavy + _plain_problems(values, names, ("annotator", *PLAIN))
+    problems += [text for name in held for text in _surrogates(name, "label")]
     if problems:
         return None, problems
     plain: dict[str, Any] = {name: _plain(values.get(names[name])) for name in PLAIN}
@@ -350,6 +391,19 @@ def _text_problems(values: Mapping[str, Any], names: Mapping[str, str]) -> list[
         except PairError as error:
             problems.append(error.reason)
     return problems
+
+
+def _plain_problems(values: Mapping[str, Any], names: Mapping[str, str], fields: Iterable[str]) -> list[str]:
+    return [text for name in fields for text in _surrogates(_plain(values.get(names[name])), name)]
+
+
+def _surrogates(text: str, what: str) -> list[str]:
+    """Say where a text holds half a character, as broken JSON escapes do; no file could be written with it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return [f"the {what} holds a lone surrogate at character {error.start}; decode its source as UTF-8"]
+    return []
 
 
 def _verdict(primary: Any, members: Any, known: tuple[str, ...] | None) -> tuple[str | None, list[str], list[str]]:
@@ -391,14 +445,19 @@ def _unknown(name: str, known: tuple[str, ...] | None) -> str:
 def _names(members: Any) -> list[str]:
     if isinstance(members, str):
         text = members.strip()
-        if text.startswith("["):
-            try:
-                members = json.loads(text.replace("'", '"'))
-            except json.JSONDecodeError:
-                members = _SPLIT.split(text.strip("[]"))
-        else:
-            members = _SPLIT.split(text)
+        members = _listed_names(text) if text.startswith("[") else _SPLIT.split(text)
     return [name for member in members if (name := str(member).strip())]
+
+
+def _listed_names(text: str) -> list[Any]:
+    """The members of a list in a cell, as JSON or as Python prints it."""
+    for candidate in (text, text.replace("'", '"')):
+        try:
+            members: list[Any] = json.loads(candidate)
+        except json.JSONDecodeError:
+            continue
+        return members
+    return _SPLIT.split(text.strip("[]"))
 
 
 def _weight(value: Any) -> tuple[float, list[str]]:

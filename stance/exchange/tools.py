@@ -9,17 +9,24 @@ for them.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stance.errors import InputError
 from stance.exchange.tables import COLUMNS, PLAIN, Row, parse_row, raise_all, read_rows
 from stance.labels import LABELS, NONE
 from stance.records import LabelledPair
+
+_LABEL_STUDIO = "export the project as JSON, not as JSON-MIN or CSV"
+_ARGILLA = "export with dataset.records.to_json, or with to_list(flatten=False)"
+_DOCCANO = "export the project as JSONL"
 
 
 def _tasks(pairs: Iterable[LabelledPair]) -> list[tuple[LabelledPair, list[LabelledPair]]]:
@@ -41,17 +48,18 @@ def _shared(pair: LabelledPair) -> dict[str, Any]:
 
 
 def _rebuild(
-    place: str, texts: Mapping[str, Any], shared: Mapping[str, Any], primary: Any, held: Sequence[str], annotator: str
+    place: str, texts: Mapping[str, Any], shared: Mapping[str, Any], primary: Any, held: Any, annotator: str
 ) -> Row:
     values = {name: shared.get("pair_id" if name == "id" else name, "") for name in (*PLAIN, "weight")}
     values |= {"accusation": texts.get("accusation"), "response": texts.get("response"), "annotator": annotator}
-    return Row(place, {**values, "label": primary, "labels": list(held) or None})
+    return Row(place, {**values, "label": primary, "labels": _listed(held) or None})
 
 
-def _collect(rows: Iterable[Row], labels: Sequence[str] | None) -> list[LabelledPair]:
+def _collect(rows: Sequence[Row], labels: Sequence[str] | None, none_found: str) -> list[LabelledPair]:
+    if not rows:
+        raise InputError(none_found)
     known = None if labels is None else tuple(str(label) for label in labels)
     names = {name: name for name in (*COLUMNS, *PLAIN, "weight")}
-    rows = list(rows)
     parsed = [parse_row(row, names, known) for row in rows]
     problems = [f"{row.place}: {text}" for row, (_, wrong) in zip(rows, parsed, strict=True) for text in wrong]
     raise_all(problems, len(rows))
@@ -60,7 +68,7 @@ def _collect(rows: Iterable[Row], labels: Sequence[str] | None) -> list[Labelled
 
 def label_studio_config(labels: Sequence[str] = LABELS) -> str:
     """The labelling interface that ``to_label_studio`` writes tasks for; paste it into the project's settings."""
-    choices = "".join(f'<Choice value="{name}"/>' for name in (*labels, NONE))
+    choices = "".join(f'<Choice value="{html.escape(str(name))}"/>' for name in (*labels, NONE))
     return (
         '<View><Header value="Accusation"/><Text name="accusation" value="$accusation"/>'
         '<Header value="Response"/><Text name="response" value="$response"/>'
@@ -98,24 +106,25 @@ def from_label_studio(source: Any, *, labels: Sequence[str] | None = LABELS) -> 
     """Read a JSON export of Label Studio, as a path or as a list of tasks; skipped annotations are left out.
 
     Raises:
-        InputError: Annotations cannot be used; lists the problems of all of them.
+        InputError: The export is of another kind, or has no annotation, or annotations cannot be used; lists the
+            problems of all of them.
     """
+    tasks = _records(source, _LABEL_STUDIO)
     rows = []
-    for number, task in enumerate(_records(source), 1):
-        data = task.get("data", {})
-        for order, annotation in enumerate(task.get("annotations") or [], 1):
-            if annotation.get("was_cancelled"):
-                continue
-            place = f"task {task.get('id', number)}, annotation {order}"
-            rows.append(_from_results(place, data, annotation))
-    return _collect(rows, labels)
+    for number, task in enumerate(tasks, 1):
+        place = f"task {task.get('id', number)}"
+        data = _mapping(task, "data", place, _LABEL_STUDIO)
+        for order, annotation in enumerate(_mappings(task, "annotations", place, _LABEL_STUDIO), 1):
+            if not annotation.get("was_cancelled"):
+                rows.append(_from_results(f"{place}, annotation {order}", data, annotation))
+    return _collect(rows, labels, f"none of {len(tasks)} tasks has an annotation; label some, then {_LABEL_STUDIO}")
 
 
 def _from_results(place: str, data: Mapping[str, Any], annotation: Mapping[str, Any]) -> Row:
-    answers: dict[str, list[str]] = {}
-    for region in annotation.get("result", []):
-        value = region.get("value", {})
-        answers.setdefault(region.get("from_name", ""), []).extend(value.get("choices") or value.get("text") or [])
+    answers: dict[str, list[Any]] = {}
+    for region in _mappings(annotation, "result", place, _LABEL_STUDIO):
+        value = region.get("value") or {}  # a relation between two regions has none
+        answers.setdefault(region.get("from_name", ""), []).extend(_listed(value.get("choices") or value.get("text")))
     primary = (answers.get("primary") or [""])[0]
     held = answers.get("stances") or ([primary] if primary else [])
     return _rebuild(place, data, data, primary, held, (answers.get("annotator") or [_who(annotation)])[0])
@@ -132,7 +141,13 @@ def to_argilla(pairs: Iterable[LabelledPair]) -> list[dict[str, Any]]:
     """Records as Argilla 2 reads with ``Record.from_dict``: two fields, questions ``stances`` and ``primary``.
 
     Argilla knows people by UUID. Each annotator's is made from the name, and the record's metadata hold the name.
+
+    Raises:
+        InputError: Two votes on one pair are by the same annotator, or by none: Argilla keeps one of them.
     """
+    tasks = _tasks(pairs)
+    for pair, votes in tasks:
+        _refuse_twice([vote.annotator for vote in votes], f"the pair that begins {pair.accusation[:60]!r}")
     return [
         {
             "id": "-".join(filter(None, (pair.id, str(uuid.uuid5(_NAMESPACE, "\0".join(_key(pair))))))),
@@ -148,8 +163,17 @@ def to_argilla(pairs: Iterable[LabelledPair]) -> list[dict[str, Any]]:
             },
             "vectors": {},
         }
-        for pair, votes in _tasks(pairs)
+        for pair, votes in tasks
     ]
+
+
+def _refuse_twice(people: Sequence[str], place: str) -> None:
+    if twice := [name for name, n in Counter(people).items() if n > 1]:
+        who = ", ".join(repr(name) if name else "nobody named" for name in twice)
+        raise InputError(
+            f"{place} has more than one vote by {who}, and Argilla has one for each person; keep one, or give each "
+            "reader a name of their own"
+        )
 
 
 _NAMESPACE = uuid.UUID("5c1d7f5e-3f0e-5d7b-9a60-8f3f2b6f6a10")
@@ -167,21 +191,35 @@ def from_argilla(source: Any, *, labels: Sequence[str] | None = LABELS) -> list[
     """Read records of Argilla 2, as a path or as a list (``dataset.records.to_json`` or ``to_list(flatten=False)``).
 
     Raises:
-        InputError: Responses cannot be used; lists the problems of all of them.
+        InputError: The export is of another kind, or has no response, or responses cannot be used; lists the problems
+            of all of them.
     """
+    records = _records(source, _ARGILLA)
     rows = []
-    for number, record in enumerate(_records(source), 1):
-        metadata, responses = record.get("metadata") or {}, record.get("responses") or {}
+    for number, record in enumerate(records, 1):
+        place = f"record {record.get('id') or number}"
+        fields, metadata = _mapping(record, "fields", place, _ARGILLA), record.get("metadata") or {}
         people = json.loads(metadata.get("annotators") or "{}")
-        primary = {answer["user_id"]: answer["value"] for answer in responses.get("primary") or []}
-        held = {answer["user_id"]: answer["value"] for answer in responses.get("stances") or []}
-        others = [answer["user_id"] for answers in responses.values() for answer in answers or []]
-        for user in dict.fromkeys([*held, *primary, *others]):
-            place = f"record {record.get('id') or number}, user {people.get(user, user)}"
-            choice = primary.get(user, "")
-            members = held.get(user) or ([choice] if choice else [])
-            rows.append(_rebuild(place, record.get("fields", {}), metadata, choice, members, people.get(user, user)))
-    return _collect(rows, labels)
+        responses = _mapping(record, "responses", place, _ARGILLA)
+        answers = {question: _answers(responses, question, place) for question in responses}
+        primary, held = answers.get("primary", {}), answers.get("stances", {})
+        for user in dict.fromkeys([*held, *primary, *(user for given in answers.values() for user in given)]):
+            name, choice = people.get(user, user), primary.get(user, "")
+            members = held.get(user) or choice
+            rows.append(_rebuild(f"{place}, user {name}", fields, metadata, choice, members, name))
+    return _collect(rows, labels, f"none of {len(records)} records has a response; label some, then {_ARGILLA}")
+
+
+def _answers(responses: Mapping[str, Any], question: str, place: str) -> dict[str, Any]:
+    """What each user answered to a question."""
+    given = _mappings(responses, question, place, _ARGILLA) if responses[question] is not None else []
+    if any(not answer.get("user_id") for answer in given):
+        raise InputError(
+            f"{place} has a response to {question!r} without a user_id, which says whose it is; {_ARGILLA}"
+        )
+    people = [str(answer["user_id"]) for answer in given]
+    _refuse_twice(people, f"{place}, question {question!r},")
+    return {user: answer.get("value") for user, answer in zip(people, given, strict=True)}
 
 
 PRIMARY_MARK = "primary:"
@@ -219,22 +257,23 @@ def from_doccano(source: Any, *, annotator: str = "", labels: Sequence[str] | No
         labels: The stances that may occur, or ``None`` for any.
 
     Raises:
-        InputError: Lines cannot be used; lists the problems of all of them.
+        InputError: There are no lines, or lines cannot be used; lists the problems of all of them.
     """
     rows = []
-    for number, line in enumerate(_records(source), 1):
-        tags = [str(tag) for tag in line.get("label") or []]
+    for number, line in enumerate(_records(source, _DOCCANO), 1):
+        tags = [str(tag) for tag in _listed(line.get("label"))]
         held = [tag for tag in tags if not tag.startswith(PRIMARY_MARK)]
         marked = [tag.removeprefix(PRIMARY_MARK) for tag in tags if tag.startswith(PRIMARY_MARK)]
         primary = marked[0] if len(marked) == 1 else held[0] if len(held) == 1 and not marked else ""
-        texts = line if "accusation" in line and "response" in line else _parts(line.get("text", ""))
+        texts = line if "accusation" in line and "response" in line else _parts(line.get("text"))
         members = [*held, *(name for name in marked if name not in held)]
         rows.append(_rebuild(f"line {number}", texts, line, primary, members, line.get("annotator") or annotator))
-    return _collect(rows, labels)
+    return _collect(rows, labels, f"there are no lines; label some texts, then {_DOCCANO}")
 
 
-def _parts(text: str) -> dict[str, str | None]:
-    found = re.fullmatch(r"ACCUSATION\n(.*)\n\nRESPONSE\n(.*)", text, flags=re.DOTALL)
+def _parts(text: Any) -> dict[str, str | None]:
+    shown = text if isinstance(text, str) else ""
+    found = re.fullmatch(r"ACCUSATION\n(.*)\n\nRESPONSE\n(.*)", shown, flags=re.DOTALL)
     return {"accusation": found[1], "response": found[2]} if found else {"accusation": None, "response": None}
 
 
@@ -250,7 +289,36 @@ def write_json(records: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
     return target
 
 
-def _records(source: Any) -> list[dict[str, Any]]:
-    if not isinstance(source, (str, os.PathLike)):
-        return list(source)
-    return [dict(row.values) for row in read_rows(source)]
+def _records(source: Any, remedy: str) -> list[Mapping[str, Any]]:
+    if isinstance(source, Mapping):
+        raise InputError(f"one record was given, with {', '.join(map(repr, source))}; pass a list of them, or {remedy}")
+    return [row.values for row in read_rows(source)]
+
+
+def _part(record: Mapping[str, Any], name: str, place: str, remedy: str) -> Any:
+    if name not in record:
+        raise InputError(f"{place} has no {name!r}, only {', '.join(map(repr, record))}; {remedy}")
+    return record[name]
+
+
+def _mapping(record: Mapping[str, Any], name: str, place: str, remedy: str) -> Mapping[str, Any]:
+    """A part of a record that holds named values; a record without it is of another kind of export."""
+    part = _part(record, name, place, remedy)
+    if not isinstance(part, Mapping):
+        raise InputError(f"{place}: {name!r} is a {type(part).__name__}, not an object with named values; {remedy}")
+    return part
+
+
+def _mappings(record: Mapping[str, Any], name: str, place: str, remedy: str) -> list[Mapping[str, Any]]:
+    """A part of a record that is a list of such objects."""
+    part = _part(record, name, place, remedy)
+    if not isinstance(part, (list, tuple)) or not all(isinstance(item, Mapping) for item in part):
+        raise InputError(f"{place}: {name!r} is {str(part)[:60]!r}, not a list of objects; {remedy}")
+    return list(part)
+
+
+def _listed(value: Any) -> list[Any]:
+    """One value or several, as a list."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -115,7 +115,7 @@ def classify_file(
         progress=progress,
         chunk_rows=chunk_rows,
     )
-    job.classifier.settings.calibration.least_confidence(coverage)  # an argument out of range shows before any work
+    job.classifier.least_confidence(coverage)  # an argument out of range shows before any work
     return _to_stream(job) if target == STREAM else _to_file(job, resume and STREAM not in sources)
 
 
@@ -187,7 +187,8 @@ def _to_file(job: _Job, resume: bool) -> RunRecord:
         if journal.last.rows_bad and not job.skip:
             raise InputError(
                 f"{journal.partial} leaves out {journal.last.rows_bad} bad rows; "
-                "go on with on_error='skip', or start anew with resume=False"
+                "go on with --on-error skip (on_error='skip' in Python), or start anew with --no-resume (in Python "
+                "resume=False)"
             )
         reader = _Reader(job)
         pieces = pieces_for(job.form, reader.first, job.kinds)
@@ -313,8 +314,8 @@ def _advance(job: _Job, last: Entry, chunk: Chunk, added: Mapping[str, list[Any]
 def _failure(job: _Job, chunk: Chunk, faults: Mapping[int, str]) -> PairError:
     position = min(faults)
     error = PairError(
-        f"{chunk.where(position)}: {faults[position]}. With on_error='skip' the run goes on and lists such rows"
-        + ("." if job.target == STREAM else f" in {job.target}.errors.jsonl.")
+        f"{chunk.where(position)}: {faults[position]}. With --on-error skip (on_error='skip' in Python) the run "
+        "goes on and lists such rows" + ("." if job.target == STREAM else f" in {job.target}.errors.jsonl.")
     )
     error.index = chunk.first + position
     return error

@@ -88,7 +88,8 @@ class Journal:
         head, _ = lines[0]
         if head.get("format") != FORMAT:
             raise InputError(
-                f"{self._path} is of format {head.get('format')!r}, not {FORMAT}; resume=False starts anew"
+                f"{self._path} is of format {head.get('format')!r}, not {FORMAT}; "
+                "start anew with --no-resume (in Python resume=False)"
             )
         before = head["fingerprint"]
         changed = [
@@ -99,7 +100,7 @@ class Journal:
         if changed:
             raise InputError(
                 f"{self.partial} was begun by another run: {'; '.join(changed)}. "
-                "Go on with what it was begun with, or start anew with resume=False."
+                "Go on with what it was begun with, or start anew with --no-resume (in Python resume=False)."
             )
         while len(lines) > 1:
             values, self._sound = lines.pop()

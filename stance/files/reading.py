@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Generator, Iterator, Sequence
@@ -21,6 +22,7 @@ from stance.files.sources import STREAM, Format
 _LONGEST_LINE = 64 * 2**20
 _LONGEST_FIELD = 16 * 2**20
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+_UTF16_MARKS = ("\udcff\udcfe", "\udcfe\udcff")  # as ``Lines`` gives their bytes
 
 
 class Place(NamedTuple):
@@ -255,11 +257,13 @@ class Lines:
 def _csv_rows(lines: Lines, place: Place, delimiter: str) -> Iterator[Any]:
     """The header, then ``(line, values, fault)`` for each row that is not blank."""
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    first = next(lines, "")
+    _check_start(lines.path, first)
+    reader = csv.reader(chain([first], lines), delimiter=_delimiter(first, delimiter), strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
-        raise InputError(f"{lines.path}, line 1: the header cannot be read: {error}") from error
+        raise InputError(f"{lines.path}, line 1: the header cannot be read: {_reason(error)}") from error
     if fault := _not_utf8("".join(header), "header"):
         raise InputError(f"{lines.path}, line 1: {fault}")
     if twice := sorted({name for name in header if header.count(name) > 1}):
@@ -273,7 +277,7 @@ def _csv_rows(lines: Lines, place: Place, delimiter: str) -> Iterator[Any]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, {}, f"the row cannot be read: {error}"
+            yield line, {}, f"the row cannot be read: {_reason(error)}"
             continue
         if not cells:
             continue
@@ -281,6 +285,28 @@ def _csv_rows(lines: Lines, place: Place, delimiter: str) -> Iterator[Any]:
         if len(cells) != len(header):
             fault = f"the row has {len(cells)} fields and the header {len(header)}"
         yield (line, {}, fault) if fault else (line, dict(zip(header, cells, strict=True)), "")
+
+
+def _check_start(path: str, first: str) -> None:
+    """Refuse a table whose first line shows that there is no header, or that it is not UTF-8 throughout."""
+    if not first.strip("\r\n"):
+        what = f"{path}, line 1: the line is blank" if first else f"{path}: the file is empty"
+        raise InputError(f"{what}; a table begins with a line that names its columns")
+    if "\x00" in first or first.startswith(_UTF16_MARKS):
+        raise InputError(f"{path}, line 1: the file is UTF-16, or no text at all; convert it to UTF-8")
+
+
+def _delimiter(header: str, usual: str) -> str:
+    """What separates the cells: the usual mark, or where it stands nowhere in the header the commonest other one."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return usual if usual in bare else max((usual, *",;\t"), key=bare.count)
+
+
+def _reason(error: csv.Error) -> str:
+    """What is wrong with a row, without advice on how to open a file in Python."""
+    if "new-line character" in str(error):
+        return "line ends are CR only; save the file with LF or CRLF"
+    return str(error)
 
 
 def _json_rows(lines: Lines, place: Place) -> Iterator[Any]:

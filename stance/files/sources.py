@@ -45,12 +45,12 @@ def format_of(path: str, given: str | None = None) -> Format:
     """Read the format off a file name; a stream has the one that is given, or JSON Lines.
 
     Raises:
-        InputError: The suffix is unknown, or the combination is.
+        InputError: The suffix is unknown, or the combination is, or the format given is none of a stream.
         MissingExtraError: The format needs a package that is not installed.
     """
+    if given not in (None, "csv", "tsv", "jsonl"):
+        raise InputError(f"the format of a stream is csv, tsv or jsonl, not {given!r}")
     if path == STREAM:
-        if given not in (None, "csv", "tsv", "jsonl"):
-            raise InputError(f"a stream is csv, tsv or jsonl, not {given!r}")
         return Format(given or "jsonl")
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     packing = _PACKINGS.get(suffixes[-1], "") if suffixes else ""

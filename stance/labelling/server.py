@@ -45,7 +45,7 @@ def serve(
 
     Args:
         path: The pairs: CSV, TSV, JSONL or Parquet with the columns ``accusation`` and ``response``.
-        output: The labelled CSV; ``<stem>.labelled.csv`` beside the pairs if ``None``.
+        output: The labelled CSV, TSV or JSONL; ``<stem>.labelled.csv`` beside the pairs if ``None``.
         annotator: Who labels; two readers with two names may label one table, also at once.
         blind: Keep other readers' verdicts, and the model's until a pair is done, from this one.
         port: Where to listen; any free port if 0.
@@ -54,11 +54,11 @@ def serve(
         labels: The stances to choose from, nine at most; none is always offered beside them.
 
     Returns:
-        The labelled CSV.
+        The labelled table.
 
     Raises:
         InputError: The pairs, the votes or the labels cannot be used, the output is a file that this page did not write,
-            or the port is taken.
+            or the port is taken or does not exist.
         MissingExtraError: starlette, uvicorn or filelock is not installed.
     """
     store = Store(path, output=output, annotator=annotator, blind=blind, labels=labels)
@@ -123,6 +123,8 @@ class LabellingServer:
 
 
 def _listen(port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise InputError(f"there is no port {port}; choose one up to 65535, or 0 for any that is free")
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -170,6 +172,14 @@ def create_app(store: Store, model: Any = "default") -> Starlette:
     except ImportError:
         raise MissingExtraError("starlette", "label", "stance label") from None
     calls = _Calls(store, model)
+
+    def explain_file(request: Request, error: Exception) -> Response:
+        return _json(
+            status=500,
+            message=f"Not saved: {error}. The votes are in {store.journal.path}; see that there is room on that disk and "
+            "that its folder may be written to, and try again. All that was saved before is there.",
+        )
+
     return Starlette(
         routes=[
             Route("/", calls.page),
@@ -180,7 +190,7 @@ def create_app(store: Store, model: Any = "default") -> Starlette:
             Route("/api/undo", calls.undo, methods=["POST"]),
             Route("/api/export", calls.export, methods=["POST"]),
         ],
-        exception_handlers={StanceError: _explain},
+        exception_handlers={StanceError: _explain, OSError: explain_file},
     )
 
 

@@ -59,7 +59,8 @@ def learning_curve(
     ``ceiling - b * n ** -c`` through the scores is drawn on to the labels that are not there yet.
 
     Args:
-        pairs: Labelled pairs, 40 or more; those that share a document stay on one side of each split.
+        pairs: Labelled pairs, 40 or more; those that share a document stay on one side of each split. A document of over
+            two fifths of them is trained on wherever possible, for what is left without it is too little.
         more: How many labels to add.
         model: The checkpoint whose encoder is used.
         repeats: How many splits.
@@ -112,6 +113,9 @@ def _splits(groups: Sequence[str], repeats: int, seed: int) -> Iterator[tuple[np
     rng = np.random.default_rng(seed)
     for _ in range(repeats):
         place = rng.permutation(keys.max() + 1)
+        place[np.bincount(keys) > len(keys) * 2 / 5] += len(
+            keys
+        )  # last, so that two fifths or more are left to train on
         order = np.argsort(place[keys], kind="stable")
         cut = next(i for i in range(len(order) // 5, len(order)) if i and keys[order[i]] != keys[order[i - 1]])
         yield order[cut:], order[:cut]

@@ -48,6 +48,12 @@ def out_of_fold(
     require_sklearn("cross-validation")
     from sklearn.model_selection import StratifiedGroupKFold
 
+    if folds < 2:
+        raise InputError(f"folds is how many parts to cut the documents into, at least 2, not {folds}")
+    if np.bincount(gold).max() < 2:
+        raise InputError(
+            f"{len(gold)} pairs with an outcome each leave none to learn from; label two or more of an outcome"
+        )
     if len(set(groups)) < folds:
         raise InputError(f"{folds} folds need at least {folds} documents; there are {len(set(groups))}. Lower folds=")
     found = np.zeros((len(gold), int(gold.max()) + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,12 @@ from stance.sampling.heads import document_keys
 class Agreement:
     """How far annotators agree, beyond chance; each figure is at most 1, with a 95 % bootstrap interval over documents.
 
+    A figure is NaN, and printed as undefined, where all its votes are of one category: nothing could go by chance.
+
     Attributes:
         n: Pairs that at least two annotators labelled.
-        kappa: Cohen's kappa on the primary verdict, the mean over pairs of annotators, weighted by what they share.
+        kappa: Cohen's kappa on the primary verdict, the mean over the pairs of annotators for whom it is defined,
+            weighted by what they share.
         alpha: Krippendorff's alpha on the sets of stances, with MASI distance.
         by_pair: Kappa of each two annotators.
     """
@@ -33,12 +37,18 @@ class Agreement:
     def __str__(self) -> str:
         lines = [
             f"pairs with two votes or more   {self.n}",
-            f"kappa (primary stance)         {self.kappa}",
-            f"alpha (sets, MASI)             {self.alpha}",
+            f"kappa (primary stance)         {_shown(self.kappa)}",
+            f"alpha (sets, MASI)             {_shown(self.alpha)}",
         ]
         if len(self.by_pair) > 1:
-            lines += [f"  {first} and {second}: kappa {kappa}" for (first, second), kappa in self.by_pair.items()]
+            lines += [
+                f"  {first} and {second}: kappa {_shown(kappa)}" for (first, second), kappa in self.by_pair.items()
+            ]
         return "\n".join(lines)
+
+
+def _shown(figure: Interval) -> str:
+    return "undefined: one category" if math.isnan(figure.value) else str(figure)
 
 
 def agreement(table: Any, *, resamples: int = 300, seed: int = 0) -> Agreement:
@@ -99,7 +109,8 @@ def _kappa(items: Sequence[dict[str, LabelledPair]], a: str, b: str) -> float:
 def _mean_kappa(items: Sequence[dict[str, LabelledPair]]) -> float:
     total = weight = 0.0
     for a, b in _couples(sorted({name for by in items for name in by})):
-        if shared := [by for by in items if a in by and b in by]:
-            total += len(shared) * _kappa(shared, a, b)
+        shared = [by for by in items if a in by and b in by]
+        if shared and not math.isnan(kappa := _kappa(shared, a, b)):
+            total += len(shared) * kappa
             weight += len(shared)
-    return total / weight
+    return total / weight if weight else math.nan

@@ -90,12 +90,14 @@ def _spread(features: np.ndarray, weights: np.ndarray, n: int, seed: int) -> np.
     points = normalize(features.astype(np.float64))
     clusters = min(n, len(np.unique(points.round(6), axis=0)))
     fit = KMeans(clusters, n_init=3, random_state=seed).fit(points, sample_weight=np.maximum(weights, 1e-6))
-    distance = ((points[:, None] - fit.cluster_centers_[None]) ** 2).sum(-1)
+    free = np.ones(len(points), dtype=bool)
     taken: list[int] = []
-    for cluster in range(n):  # where there are fewer distinct rows than clusters, the rest goes by order
-        order = np.argsort(distance[:, cluster], kind="stable") if cluster < clusters else range(len(points))
-        taken.append(int(next(i for i in order if i not in taken)))
-    return np.array(taken)
+    for centre in fit.cluster_centers_:  # one at a time: all differences at once can take tens of GB
+        distance = ((points - centre) ** 2).sum(1)
+        taken.append(int(np.where(free, distance, np.inf).argmin()))
+        free[taken[-1]] = False
+    rest = np.flatnonzero(free)[: n - clusters]  # where there are fewer distinct rows than are asked for, by order
+    return np.array([*taken, *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
