@@ -1,5 +1,6 @@
 """The verb for users, on a toy: what it refuses, what it reports, and what it leaves behind."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from stance import LabelledPair
 from stance.checkpoint import read_settings
 from stance.errors import CheckpointError, InputError, LabelError
+from stance.metrics import Interval
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -146,3 +148,10 @@ def test_a_base_that_is_not_there_is_named_and_leaves_nothing_behind(tmp_path, m
     with pytest.raises(CheckpointError, match="cannot start from 'no-such-encoder'"):
         fine_tune(own(toy_pairs(60, seed=1), NAMES), output=tmp_path / "m", base="no-such-encoder", progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_gain_measured_on_one_document_has_no_interval_and_says_so():
+    assert "one document" in retraining._verdict_on(Interval(0.1, math.nan, math.nan))
+    assert "within chance" in retraining._verdict_on(Interval(0.1, -0.1, 0.3)) and "better" in retraining._verdict_on(
+        Interval(0.1, 0.05, 0.2)
+    )

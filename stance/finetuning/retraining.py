@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -317,10 +318,9 @@ def _gain(
         metrics.indices([item.label for item in items], names)
         for items in (gold, former, latter)  # type: ignore[attr-defined]
     )
-    there = np.bincount(y, minlength=size) > 0
 
     def difference(rows: np.ndarray) -> float:
-        after, before = (metrics.macro_f1(y[rows], z[rows], size, there) for z in (new, old))
+        after, before = (metrics.macro_f1(y[rows], z[rows], size) for z in (new, old))
         return after - before
 
     return metrics.bootstrap(difference, [_document(pair) for pair in gold])
@@ -373,6 +373,10 @@ def _text(
 def _verdict_on(gain: Interval | None) -> str:
     if gain is None:
         return "There is no score before: the base knows other labels, or none."
+    if math.isnan(gain.low):
+        return (
+            f"Gain on your held-out pairs: {gain.value:+.3f}; they are of one document, which tells nothing of chance."
+        )
     words = f"Gain on your held-out pairs: {gain.value:+.3f}, interval {gain.low:+.3f} to {gain.high:+.3f}."
     if gain.low > 0:
         return f"{words} It is better on pairs like yours."
