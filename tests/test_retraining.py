@@ -151,7 +151,6 @@ def test_a_base_that_is_not_there_is_named_and_leaves_nothing_behind(tmp_path, m
 
 
 def test_a_gain_measured_on_one_document_has_no_interval_and_says_so():
-    assert "one document" in retraining._verdict_on(Interval(0.1, math.nan, math.nan))
-    assert "within chance" in retraining._verdict_on(Interval(0.1, -0.1, 0.3)) and "better" in retraining._verdict_on(
-        Interval(0.1, 0.05, 0.2)
-    )
+    verdict = retraining._verdict_on
+    assert "one document" in verdict(Interval(0.1, math.nan, math.nan))
+    assert "within chance" in verdict(Interval(0.1, -0.1, 0.3)) and "better" in verdict(Interval(0.1, 0.05, 0.2))
