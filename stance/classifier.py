@@ -167,7 +167,7 @@ class StanceClassifier:
         return self._run(encoded, self._backend.logits)
 
     def features(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """Pooled hidden states of checked pairs, float32, shape (n, n_features); what the document heads read."""
+        """Pooled hidden states of checked pairs, float32, shape (n, n_features), for ``suggest`` and ``StanceEstimator``."""
         return self._run(self._encoder.encode(pairs), self._backend.features)
 
     def _judge(self, pairs: Sequence[Pair], least_confidence: np.ndarray) -> list[Prediction]:

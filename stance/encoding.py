@@ -108,14 +108,11 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, max_accusation_tokens: int) -> None:
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        tokenizer.encode_special_tokens = True  # a text that spells "[SEP]" holds these letters and no boundary
         if not 0 < max_accusation_tokens <= max_tokens - 4:
             raise CheckpointError(
                 f"max_accusation_tokens is {max_accusation_tokens}: it must leave room for a response in {max_tokens}"
             )
-        self._tokenizer = tokenizer
+        self._tokenizer = plain(tokenizer)
         self.max_tokens = max_tokens
         self.max_accusation_tokens = max_accusation_tokens
         self._frame = _special_tokens(tokenizer)
@@ -184,6 +181,14 @@ class Encoder:
             n = len(row.ids)
             ids[i, :n], mask[i, :n], types[i, :n] = row.ids, 1, row.types
         return Batch(ids, mask, types)
+
+
+def plain(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without truncation and padding, and blind to special tokens in a text: "[SEP]" is so many letters."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

@@ -12,6 +12,7 @@ from stance.api import Model, open_model
 from stance.checkpoint import ARTICLES_FILE, DEFAULT, HEADS_FILE, SETTINGS_FILE, TOKENIZER_FILE, read_settings, verify
 from stance.classifier import StanceClassifier
 from stance.documents import read_document, read_folder
+from stance.encoding import plain
 from stance.errors import DocumentError, MissingExtraError
 from stance.pairing import Finder, find
 from stance.pairing.finder import load
@@ -119,10 +120,7 @@ def _open_finder(folder: Path, written: int) -> Finder:
     from stance.backends.onnx_graph import open_articles
 
     verify(folder, read_settings(folder))  # the graph reads weights that it shares from model.onnx, by their place
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
+    tokenizer = plain(Tokenizer.from_file(str(folder / TOKENIZER_FILE)))
     return load(folder / HEADS_FILE, open_articles(folder / ARTICLES_FILE), tokenizer)
 
 

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer  # noqa: E402
 from transformers import AutoModel  # noqa: E402
 
 from stance.backends.onnx_graph import open_articles  # noqa: E402
+from stance.encoding import plain  # noqa: E402
 from stance.errors import CheckpointError  # noqa: E402
 from stance.pairing import find  # noqa: E402
 from stance.pairing.finder import load, save, scorer  # noqa: E402
@@ -46,10 +47,7 @@ def article(i: int) -> tuple[Document, Found]:
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_bert: Path) -> Tokenizer:
-    found = Tokenizer.from_file(str(tiny_bert / "tokenizer.json"))
-    found.no_truncation()
-    found.no_padding()
-    return found
+    return plain(Tokenizer.from_file(str(tiny_bert / "tokenizer.json")))
 
 
 def network_from(folder: Path) -> ArticleNetwork:

@@ -33,6 +33,7 @@ from stance.checkpoint import (
     resolve,
     write_settings,
 )
+from stance.encoding import plain
 from stance.exporting import share_weights
 from stance.pairing import finder
 from stance.pairing.candidates import Reading, read
@@ -390,10 +391,7 @@ def main(
     """Train the network that finds pairs in documents and put it into a checkpoint."""
     recipe = ArticleRecipe(**tomllib.loads(config.read_text(encoding="utf-8"))["recipe"])
     folder = resolve(checkpoint)
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
+    tokenizer = plain(Tokenizer.from_file(str(folder / TOKENIZER_FILE)))
     whole = [example_of(d.document, gold_of(d)) for d in _some(read_documents("train", "articles", texts=texts), limit)]
     tuning = [example_of(d.document, gold_of(d)) for d in _some(read_documents("tuning", texts=texts), limit)]
     tuning = [example for example in tuning if example.reading.units]

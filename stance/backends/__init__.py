@@ -30,7 +30,7 @@ class Backend(Protocol):
         ...
 
     def features(self, batch: Batch) -> np.ndarray:
-        """Pool the hidden states, for the heads that read documents; float32, shape (n_pairs, n_features)."""
+        """Pool the hidden states, for ``suggest`` and ``StanceEstimator``; float32, shape (n_pairs, n_features)."""
         ...
 
 
