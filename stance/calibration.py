@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,10 @@ class Calibration:
             coverage: The share of predictions *of each outcome* to keep, above 0 and at most 1.
 
         Raises:
-            InputError: ``coverage`` is out of range.
+            InputError: ``coverage`` is no number, or out of range.
             CheckpointError: The checkpoint holds no abstention table.
         """
-        if not 0 < coverage <= 1:
+        if not isinstance(coverage, Real) or not 0 < coverage <= 1:
             raise InputError(f"coverage is a share above 0 and at most 1, not {coverage!r}")
         if coverage == 1:
             return np.zeros(len(self.bias) + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class StanceClassifier:
             InputError: ``coverage`` is out of range.
         """
         pairs = [as_pair((accusation, response))]
-        return self._judge(pairs, self.least_confidence(coverage))[0]
+        return self._judge(pairs, self.settings.calibration.least_confidence(coverage))[0]
 
     def classify_pairs(
         self,
@@ -118,7 +118,7 @@ class StanceClassifier:
 
         Args and errors are those of ``classify_pairs``. Pairs before one that cannot be judged are given first.
         """
-        least = self.least_confidence(coverage)
+        least = self.settings.calibration.least_confidence(coverage)
         if isinstance(pairs, (str, bytes)):
             as_pair(pairs, 0)
         try:
@@ -139,17 +139,6 @@ class StanceClassifier:
                 raise failure
             if progress is not None:
                 progress(len(checked))
-
-    def least_confidence(self, coverage: float) -> np.ndarray:
-        """The confidence that a prediction of each outcome must reach, shape (n_labels + 1,).
-
-        Raises:
-            InputError: ``coverage`` is no number, or out of range.
-            CheckpointError: The checkpoint holds no abstention table.
-        """
-        if not isinstance(coverage, Real):
-            raise InputError(f"coverage is a share above 0 and at most 1, not {coverage!r}")
-        return self.settings.calibration.least_confidence(coverage)
 
     def logits(self, pairs: Sequence[Pair], *, hide: str | None = None) -> np.ndarray:
         """Raw scores of checked pairs.

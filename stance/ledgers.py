@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, overload
 
 from stance.api import Model, open_model
-from stance.checkpoint import ARTICLES_FILE, DEFAULT, HEADS_FILE, SETTINGS_FILE, TOKENIZER_FILE, read_settings, verify
+from stance.checkpoint import (
+    ARTICLES_FILE,
+    DEFAULT,
+    HEADS_FILE,
+    SETTINGS_FILE,
+    TOKENIZER_FILE,
+    Settings,
+    read_settings,
+    verify,
+)
 from stance.classifier import StanceClassifier
 from stance.documents import read_document, read_folder
 from stance.encoding import plain
@@ -98,30 +107,28 @@ def _warn(source: object, error: Exception) -> None:
 
 
 def _finder(classifier: StanceClassifier) -> tuple[Finder, str]:
-    """The finder of a checkpoint, or that of the default one where it has none; and whose it is."""
+    """The finder of a checkpoint, or that of the default one where it has none; and what judges and what finds."""
     own = (classifier.path / ARTICLES_FILE).is_file()
     folder = classifier.path if own else DEFAULT
-    return _open_finder(folder, (folder / SETTINGS_FILE).stat().st_mtime_ns), _named(folder, classifier)
+    finder, name = _open_finder(folder, (folder / SETTINGS_FILE).stat().st_mtime_ns)
+    judge = _named(classifier.settings)
+    return finder, judge if own else f"{judge}, pairs found by {name}"
 
 
-def _named(folder: Path, classifier: StanceClassifier) -> str:
-    settings = classifier.settings
-    judge = f"{settings.name} {settings.version} {settings.digest}"
-    if folder == classifier.path:
-        return judge
-    other = read_settings(folder)
-    return f"{judge}, pairs found by {other.name} {other.version} {other.digest}"
+def _named(settings: Settings) -> str:
+    return f"{settings.name} {settings.version} {settings.digest}"
 
 
 @lru_cache(maxsize=2)
-def _open_finder(folder: Path, written: int) -> Finder:
+def _open_finder(folder: Path, written: int) -> tuple[Finder, str]:
     from tokenizers import Tokenizer
 
     from stance.backends.onnx_graph import open_articles
 
-    verify(folder, read_settings(folder))  # the graph reads weights that it shares from model.onnx, by their place
+    settings = read_settings(folder)
+    verify(folder, settings)  # the graph reads weights that it shares from model.onnx, by their place
     tokenizer = plain(Tokenizer.from_file(str(folder / TOKENIZER_FILE)))
-    return load(folder / HEADS_FILE, open_articles(folder / ARTICLES_FILE), tokenizer)
+    return load(folder / HEADS_FILE, open_articles(folder / ARTICLES_FILE), tokenizer), _named(settings)
 
 
 def _ledger(document: Document, classifier: StanceClassifier) -> Ledger:

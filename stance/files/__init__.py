@@ -115,7 +115,7 @@ def classify_file(
         progress=progress,
         chunk_rows=chunk_rows,
     )
-    job.classifier.least_confidence(coverage)  # an argument out of range shows before any work
+    job.classifier.settings.calibration.least_confidence(coverage)  # an argument out of range shows before any work
     return _to_stream(job) if target == STREAM else _to_file(job, resume and STREAM not in sources)
 
 

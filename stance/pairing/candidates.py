@@ -107,7 +107,7 @@ _NUMBERS = (
     "speaker_spoke_before", "ends_colon", "charge_outside", "reply_outside",
 )  # fmt: skip
 CUES = (*_GROUPS, *_NUMBERS)
-"""Names of the columns of ``cue_matrix``, before those of the neighbours."""
+"""Names of the columns of ``cue_matrix``."""
 
 _CUT = re.compile(
     r"[,;]\s+(?=\w)|(?<!\s)\s+[—–-]{1,2}\s+|—|(?<!\s)\s+(?=but\s|though\s|although\s|while\s|despite\s)"
@@ -263,21 +263,12 @@ def _charge_score(clause: str) -> float:
 
 
 def cue_matrix(reading: Reading) -> np.ndarray:
-    """The cues of every unit and of its two neighbours.
-
-    Returns:
-        float32, shape (n_units, 3 * len(CUES)): the unit's own, the one before, the one after (zeros at the ends).
-    """
-    own = np.zeros((len(reading.units), len(CUES)), dtype=np.float32)
+    """The cues of every unit; float32, shape (n_units, len(CUES))."""
+    rows = np.zeros((len(reading.units), len(CUES)), dtype=np.float32)
     memory = _Memory()
     for i, unit in enumerate(reading.units):
-        own[i] = _cues(reading, i, unit, memory)
-    none = np.zeros((1, len(CUES)), dtype=np.float32)
-    return (
-        np.hstack([own, np.vstack([none, own[:-1]]), np.vstack([own[1:], none])])
-        if len(own)
-        else np.zeros((0, 3 * len(CUES)), np.float32)
-    )
+        rows[i] = _cues(reading, i, unit, memory)
+    return rows
 
 
 class _Memory:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stance.pairing.candidates import CUES, Reading, Unit, cue_matrix, split
+from stance.pairing.candidates import Reading, Unit, cue_matrix, split
 from stance.pairing.names import keys, names_in
 from stance.pairing.words import stems
 
@@ -97,14 +97,13 @@ def lay_out(reading: Reading, tokenizer: Tokenizer, *, title: bool = True, first
             cuts[i] = (len(units), len(units) + 1)
             units += cut
             places += [i, i]
-    own = cue_matrix(reading)[:, : len(CUES)] if units else np.zeros((0, len(CUES)), np.float32)
     at = np.array(places, int)
     return Layout(
         units=tuple(units),
         places=at,
         cuts=cuts,
         windows=tuple(_windows(reading, units, cuts, tokenizer, title, first)),
-        facts=own[at],
+        facts=cue_matrix(reading)[at],
         pair_facts=_pair_facts(reading, units),
     )
 
